@@ -1,0 +1,25 @@
+# Unit tests: tests/unit/NAME.c is a Criterion program that links the layers named in its first line,
+# which reads  /* layers: base wire */.  Everything in tests/lib is available to all of them.
+enable_testing()
+find_library(CRITERION criterion REQUIRED)
+
+file(GLOB units CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/unit/*.c ${CMAKE_SOURCE_DIR}/tests/world/test_*.c)
+foreach(file IN LISTS units)
+    get_filename_component(name ${file} NAME_WE)
+    file(STRINGS ${file} first LIMIT_COUNT 1)
+    string(REGEX MATCH "layers:([a-z_ ]*)" ignored "${first}")
+    string(REGEX MATCHALL "[a-z_]+" layers "${CMAKE_MATCH_1}")
+    add_executable(unit_${name} ${file})
+    target_include_directories(unit_${name} PRIVATE ${CMAKE_SOURCE_DIR} ${CMAKE_BINARY_DIR})
+    target_link_libraries(unit_${name} PRIVATE sealpost_flags ${layers} ${CRITERION} PkgConfig::JANSSON)
+    add_test(NAME unit_${name} COMMAND unit_${name})
+endforeach()
+
+if(EXISTS ${CMAKE_SOURCE_DIR}/tests/vectors.c OR EXISTS ${CMAKE_SOURCE_DIR}/tests/vectors)
+    file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/vectors.c ${CMAKE_SOURCE_DIR}/tests/vectors/*.c)
+    if(sources)
+        add_executable(vectors ${sources})
+        target_include_directories(vectors PRIVATE ${CMAKE_SOURCE_DIR})
+        target_link_libraries(vectors PRIVATE sealpost_flags agent_flow trust wire PkgConfig::JANSSON)
+    endif()
+endif()
