@@ -89,26 +89,27 @@ bool fingerprint_fits(const char *plain, const uint8_t hash[static 32])
     return strncmp(own, plain, strlen(plain)) == 0;
 }
 
-static void time_format(char *out, uint64_t ms, const char *format, bool with_ms)
+static void time_format(char *out, uint64_t ms, bool json)
 {
     time_t s = (time_t)(ms / 1000);
     struct tm tm;
     size_t len;
 
     gmtime_r(&s, &tm);
-    len = strftime(out, TIME_TEXT_SIZE, format, &tm);
-    if (with_ms)
+    len = json ? strftime(out, TIME_TEXT_SIZE, "%Y-%m-%dT%H:%M:%S", &tm)
+               : strftime(out, TIME_TEXT_SIZE, "%Y-%m-%d %H:%M:%SZ", &tm);
+    if (json)
         snprintf(out + len, TIME_TEXT_SIZE - len, ".%03uZ", (unsigned)(ms % 1000));
 }
 
 void time_text(char out[static TIME_TEXT_SIZE], uint64_t ms)
 {
-    time_format(out, ms, "%Y-%m-%d %H:%M:%SZ", false);
+    time_format(out, ms, false);
 }
 
 void time_json(char out[static TIME_TEXT_SIZE], uint64_t ms)
 {
-    time_format(out, ms, "%Y-%m-%dT%H:%M:%S", true);
+    time_format(out, ms, true);
 }
 
 static const struct {
