@@ -173,8 +173,8 @@ enum err dir_make(const char *path, mode_t mode)
 enum err dir_check_filesystem(int dir_fd)
 {
     /* statfs(2): NFS, SMB, CIFS, SMB2, 9p, FUSE */
-    static const unsigned long network[] = { 0x6969,     0x517b,     0xff534d42,
-                                             0xfe534d42, 0x01021997, 0x65735546 };
+    static const unsigned long network[]
+        = { 0x6969, 0x517b, 0xff534d42, 0xfe534d42, 0x01021997, 0x65735546 };
     struct statfs fs;
 
     if (fstatfs(dir_fd, &fs) != 0)

@@ -134,8 +134,8 @@ void log_event(enum log_level level, const char *event, const char *format, ...)
         }
     }
     if (suppressed) {
-        snprintf(head, sizeof head, state.format == LOG_JSON ? ",\"suppressed\":%u" : " suppressed=%u",
-                 suppressed);
+        snprintf(head, sizeof head,
+                 state.format == LOG_JSON ? ",\"suppressed\":%u" : " suppressed=%u", suppressed);
         buf_append(&line, head, strlen(head));
     }
     buf_append(&line, state.format == LOG_JSON ? "}\n" : "\n", state.format == LOG_JSON ? 2 : 1);
