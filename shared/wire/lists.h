@@ -3,8 +3,8 @@
  *
  * Reading   struct list_reader r = list_read(&message.events); while (list_event(&r, &event)) …
  *           then r.err says whether all of it was well-formed.  Borrowed from the message.
- * Making    struct list_maker m = {0}; list_add_event(&m, …); MESSAGE_SET(&msg, events, list_of(&m));
- *           list_free(&m) after message_encode().
+ * Making    struct list_maker m = {0}; list_add_event(&m, …); MESSAGE_SET(&msg, events,
+ * list_of(&m)); list_free(&m) after message_encode().
  */
 #ifndef WIRE_LISTS_H
 #define WIRE_LISTS_H
@@ -54,7 +54,7 @@ struct wire_stored {
 
 /* SYNC: the agent says last and digest; the broker stored, digest and state. */
 struct wire_scope {
-    const uint8_t *scope;  /* 16 */
+    const uint8_t *scope; /* 16 */
     uint64_t seq;
     const uint8_t *digest; /* 32 */
     uint64_t state;        /* 0 in step, 1 behind, 2 rollback, 3 unknown; requests: unused */

@@ -29,9 +29,9 @@ struct verb_rule {
     enum verb verb;
     const char *name;
     enum verb_who who;
-    uint64_t need, may;               /* keys of the request, as bits 1 << KEY_x */
+    uint64_t need, may; /* keys of the request, as bits 1 << KEY_x */
     size_t most, parts;
-    uint64_t reply_need, reply_may;   /* keys of the reply */
+    uint64_t reply_need, reply_may; /* keys of the reply */
     size_t reply_most;
 };
 
@@ -51,13 +51,13 @@ struct message {
     bool reply;
     uint32_t rid;
     uint64_t has; /* bit KEY_x: field x is there */
-#define WIRE_NUM    uint64_t
-#define WIRE_BIN    const uint8_t *
-#define WIRE_DATA   struct bytes
-#define WIRE_TEXT   struct bytes
-#define WIRE_LIST   struct wire_list
-#define WIRE_MAP    struct wire_list
-#define WIRE_SIGNED struct wire_signed
+#define WIRE_NUM                             uint64_t
+#define WIRE_BIN                             const uint8_t *
+#define WIRE_DATA                            struct bytes
+#define WIRE_TEXT                            struct bytes
+#define WIRE_LIST                            struct wire_list
+#define WIRE_MAP                             struct wire_list
+#define WIRE_SIGNED                          struct wire_signed
 #define KEY(number, kind, name, least, most) WIRE_##kind name;
 #include "schema/keys.def"
 };
