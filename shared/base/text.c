@@ -134,9 +134,11 @@ static enum err number_parse(uint64_t *out, const char *text, const char **rest)
     if (*text < '0' || *text > '9')
         return ERR_MALFORMED;
     for (; *text >= '0' && *text <= '9'; text++) {
-        if (n > (INT64_MAX - 9) / 10)
+        uint64_t digit = (uint64_t)(*text - '0');
+
+        if (n > (INT64_MAX - digit) / 10)
             return ERR_MALFORMED;
-        n = n * 10 + (uint64_t)(*text - '0');
+        n = n * 10 + digit;
     }
     *out = n;
     *rest = text;
