@@ -9,10 +9,11 @@
 /* $SEALPOST_HOME, else $XDG_DATA_HOME/sealpost, else ~/.local/share/sealpost. */
 char *place_home(void);
 
-/* sealpostd.conf: SEALPOST_CONFIG, else HOME/broker/… if it exists, else the system's. */
+/* sealpostd.conf: SEALPOST_CONFIG, else in HOME/broker if that directory exists, else the system's.
+ */
 char *place_broker_config(void);
 
-/* Control socket: SEALPOST_CONTROL, else HOME/broker/control.sock if it exists, else the system's.
+/* Control socket: SEALPOST_CONTROL, else in HOME/broker if that exists, else the system's.
  */
 char *place_control_socket(void);
 

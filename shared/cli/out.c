@@ -1,0 +1,308 @@
+#include "shared/cli/out.h"
+
+#include <errno.h>
+#include <sodium.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <termios.h>
+#include <unistd.h>
+
+#include "shared/base/text.h"
+#include "shared/cli/internal.h"
+
+json_t *out_object(const char *type)
+{
+    json_t *object = json_object();
+
+    json_object_set_new(object, "v", json_integer(1));
+    json_object_set_new(object, "type", json_string(type));
+    return object;
+}
+
+void out_take(json_t *object, const char *key, json_t *value)
+{
+    json_object_set_new(object, key, value ? value : json_null());
+}
+
+void out_text(json_t *object, const char *key, const char *value)
+{
+    out_take(object, key, value ? json_string(value) : NULL);
+}
+
+void out_bytes_text(json_t *object, const char *key, struct bytes value)
+{
+    out_take(object, key, json_stringn((const char *)value.at, value.len));
+}
+
+void out_number(json_t *object, const char *key, uint64_t value)
+{
+    out_take(object, key, json_integer((json_int_t)value));
+}
+
+void out_number_or_null(json_t *object, const char *key, bool known, uint64_t value)
+{
+    out_take(object, key, known ? json_integer((json_int_t)value) : NULL);
+}
+
+void out_bool(json_t *object, const char *key, bool value)
+{
+    out_take(object, key, json_boolean(value));
+}
+
+void out_null(json_t *object, const char *key)
+{
+    out_take(object, key, NULL);
+}
+
+void out_time(json_t *object, const char *key, uint64_t ms)
+{
+    char text[TIME_TEXT_SIZE];
+
+    if (ms)
+        time_json(text, ms);
+    out_take(object, key, ms ? json_string(text) : NULL);
+}
+
+void out_hex(json_t *object, const char *key, const uint8_t *at, size_t len)
+{
+    char *text = at ? mem_alloc(2 * len + 1) : NULL;
+
+    if (at)
+        hex_encode(text, at, len);
+    out_take(object, key, at ? json_string(text) : NULL);
+    free(text);
+}
+
+void out_b64(json_t *object, const char *key, struct bytes value)
+{
+    size_t size = sodium_base64_ENCODED_LEN(value.len, sodium_base64_VARIANT_URLSAFE_NO_PADDING);
+    char *text = mem_alloc(size);
+
+    sodium_bin2base64(text, size, value.at, value.len, sodium_base64_VARIANT_URLSAFE_NO_PADDING);
+    out_take(object, key, json_string(text));
+    free(text);
+}
+
+void out_fingerprint(json_t *object, const char *key, const uint8_t *hash)
+{
+    char text[FINGERPRINT_SIZE];
+
+    if (hash)
+        fingerprint_text(text, hash);
+    out_take(object, key, hash ? json_string(text) : NULL);
+}
+
+void out_raw(struct cli *cli, struct bytes bytes)
+{
+    if (!cli->closed && bytes.len && fwrite(bytes.at, 1, bytes.len, stdout) != bytes.len)
+        cli->closed = true;
+}
+
+void out_flush(struct cli *cli)
+{
+    if (!cli->closed && fflush(stdout) != 0)
+        cli->closed = true;
+}
+
+bool out_closed(const struct cli *cli)
+{
+    return cli->closed;
+}
+
+void out_json(struct cli *cli, json_t *object)
+{
+    char *text = json_dumps(object, JSON_COMPACT);
+
+    if (text) {
+        out_raw(cli, bytes_of_text(text));
+        out_raw(cli, bytes_of("\n", 1));
+        out_flush(cli);
+    }
+    free(text);
+    json_decref(object);
+}
+
+static void print_to(FILE *to, struct cli *cli, const char *format, va_list args)
+{
+    if (vfprintf(to, format, args) < 0 && to == stdout)
+        cli->closed = true;
+}
+
+void out_print(struct cli *cli, const char *format, ...)
+{
+    va_list args;
+
+    if (cli->closed)
+        return;
+    va_start(args, format);
+    print_to(stdout, cli, format, args);
+    va_end(args);
+}
+
+static bool may_talk(const struct cli *cli)
+{
+    return !cli_quiet(cli) && (!cli->json || cli_verbose(cli) > 0);
+}
+
+void out_note(struct cli *cli, const char *format, ...)
+{
+    va_list args;
+
+    if (!may_talk(cli))
+        return;
+    out_flush(cli);
+    va_start(args, format);
+    fputs("note: ", stderr);
+    print_to(stderr, cli, format, args);
+    fputc('\n', stderr);
+    va_end(args);
+}
+
+void out_detail(struct cli *cli, const char *format, ...)
+{
+    va_list args;
+
+    if (!may_talk(cli) || cli_verbose(cli) == 0)
+        return;
+    out_flush(cli);
+    va_start(args, format);
+    print_to(stderr, cli, format, args);
+    fputc('\n', stderr);
+    va_end(args);
+}
+
+bool out_colour(const struct cli *cli)
+{
+    const char *when = cli_flag(cli, "color"), *term = getenv("TERM"), *no = getenv("NO_COLOR");
+
+    if (cli->json)
+        return false;
+    if (when && strcmp(when, "auto") != 0)
+        return strcmp(when, "always") == 0;
+    return isatty(1) && term && strcmp(term, "dumb") != 0 && (!no || !*no);
+}
+
+static void error_as_json(struct cli *cli, const struct cli_error *error)
+{
+    json_t *object = out_object("error");
+
+    out_text(object, "code", error->code);
+    out_number(object, "exit", (uint64_t)error->exit);
+    out_text(object, "message", error->message);
+    out_text(object, "hint", error->hint);
+    out_text(object, "peer", error->peer);
+    out_text(object, "id", error->id);
+    out_text(object, "wire", error->wire);
+    out_number_or_null(object, "retry_ms", error->retry_ms >= 0, (uint64_t)error->retry_ms);
+    out_json(cli, object);
+}
+
+int out_error(struct cli *cli, const struct cli_error *error)
+{
+    out_flush(cli);
+    if (cli->json)
+        error_as_json(cli, error);
+    if (!cli->json || cli_verbose(cli) > 0) {
+        fprintf(stderr, "error: %s\n", error->message);
+        if (error->hint)
+            fprintf(stderr, "next: %s\n", error->hint);
+    }
+    return error->exit;
+}
+
+static char *text_of(const char *format, va_list args)
+{
+    char *text = NULL;
+
+    if (vasprintf(&text, format, args) < 0)
+        abort();
+    return text;
+}
+
+int out_fail(struct cli *cli, int exit_code, const char *code, const char *hint, const char *format,
+             ...)
+{
+    va_list args;
+    char *text;
+    int result;
+
+    va_start(args, format);
+    text = text_of(format, args);
+    va_end(args);
+    result = out_error(
+        cli, &(struct cli_error){
+                 .code = code, .exit = exit_code, .message = text, .hint = hint, .retry_ms = -1 });
+    free(text);
+    return result;
+}
+
+int out_usage(struct cli *cli, const char *code, const char *hint, const char *format, ...)
+{
+    struct cli_error error
+        = { .code = code, .exit = cli->program->wrong_use, .hint = hint, .retry_ms = -1 };
+    struct buf line = { 0 };
+    char help[96];
+    va_list args;
+    char *text;
+
+    va_start(args, format);
+    text = text_of(format, args);
+    va_end(args);
+    error.message = text;
+    if (!hint && cli->verb)
+        snprintf(help, sizeof help, "%s help %s", cli->program->name, cli->verb->name);
+    else
+        snprintf(help, sizeof help, "%s help", cli->program->name);
+    if (cli->json && !hint)
+        error.hint = help;
+    if (!cli->json && cli->verb) {
+        /* the usage line stands where the next command would */
+        help_usage_line(&line, cli->program, cli->verb);
+        out_error(cli, &error);
+        fprintf(stderr, "usage: %.*s\n", (int)line.len, (const char *)line.at);
+        buf_free(&line);
+    } else {
+        if (!hint)
+            error.hint = help;
+        out_error(cli, &error);
+    }
+    free(text);
+    return cli->program->wrong_use;
+}
+
+enum out_answer out_ask(struct cli *cli, const char *question)
+{
+    char line[16] = "";
+
+    if (cli_has(cli, "yes"))
+        return OUT_YES;
+    if (cli_has(cli, "no-input") || !isatty(0) || !isatty(2)) {
+        out_usage(cli, "needs_yes", "the same with --yes", "%s: this asks, and nobody can answer",
+                  cli_verb_name(cli));
+        return OUT_NEEDS_YES;
+    }
+    fprintf(stderr, "%s (y/n) ", question);
+    if (!fgets(line, sizeof line, stdin))
+        return OUT_NO;
+    return line[0] == 'y' || line[0] == 'Y' ? OUT_YES : OUT_NO;
+}
+
+enum err out_ask_secret(struct cli *cli, const char *question, struct buf *out)
+{
+    struct termios before, silent;
+    char c;
+
+    if (cli_has(cli, "no-input") || !isatty(0) || !isatty(2) || tcgetattr(0, &before) != 0)
+        return ERR_UNSUPPORTED;
+    silent = before;
+    silent.c_lflag &= ~(tcflag_t)ECHO;
+    fprintf(stderr, "%s ", question);
+    tcsetattr(0, TCSAFLUSH, &silent);
+    while (read(0, &c, 1) == 1 && c != '\n')
+        buf_append(out, &c, 1);
+    tcsetattr(0, TCSAFLUSH, &before);
+    fputc('\n', stderr);
+    return ERR_OK;
+}
