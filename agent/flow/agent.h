@@ -57,6 +57,9 @@ void agent_configure(struct agent *agent, const struct agent_settings *settings)
 /* The link: wanted from agent_go_online() on; agent_go_offline() says BYE and lets go. */
 void agent_go_online(struct agent *agent);
 void agent_go_offline(struct agent *agent);
+/* A program waits for the broker: a back-off (of DOWN, or REFUSED unless revoked) ends now, and
+ * `failures` counts anew.  No effect while connecting or connected. */
+void agent_link_hurry(struct agent *agent);
 
 /* Events of the connection that ports->connect made. */
 void agent_connected(struct agent *agent);
@@ -170,6 +173,8 @@ struct send_request {
     struct bytes body, media_type;
     bool has_reply_to;
     uint8_t reply_to[16];
+    bool has_id;                     /* the caller's own 16 random bytes, so that it can ask again after a */
+    uint8_t id[16];                  /* crash: a message of this id that exists is a success, nothing new */
 };
 
 /* Committed when it returns.  ERR_TOO_LARGE, ERR_QUOTA (outbox full), ERR_KEY_CHANGED, ERR_BLOCKED,
