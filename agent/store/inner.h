@@ -1,0 +1,76 @@
+/*
+ * inner - what the files of this folder share: the store's struct, statements that remember the first
+ *         failure, and sealed columns.  Nobody outside agent/store includes it.
+ */
+#ifndef AGENT_STORE_INNER_H
+#define AGENT_STORE_INNER_H
+#include "agent/store/store.h"
+#include "shared/db/stmt.h"
+
+enum profile_module {
+    IN_META,
+    IN_ME,
+    IN_SECRETS,
+    IN_PEERS,
+    IN_ALARMS,
+    IN_LOG,
+    IN_SCOPES,
+    IN_SESSIONS,
+    IN_OUTBOX,
+    IN_INBOX,
+    IN_ACKS,
+    IN_DEAD,
+    MODULE_COUNT
+};
+
+struct agent_store {
+    struct db *db; /* owned */
+    uint8_t key[AGENT_KEY_SIZE];
+    void (*random)(void *ctx, uint8_t *out, size_t len);
+    void *random_ctx;
+    enum err failure;
+    bool shred, untidy;
+    sqlite3_stmt **stmt[MODULE_COUNT]; /* owned */
+    size_t stmt_count[MODULE_COUNT];
+};
+
+/* One per file: the statements it prepares. */
+struct profile_statements {
+    const char *const *sql;
+    size_t count;
+};
+extern const struct profile_statements meta_statements, me_statements, secret_statements,
+    peer_statements, alarm_statements, log_statements, scope_statements, session_statements,
+    outbox_statements, inbox_statements, ack_statements, dead_statements;
+
+/* The statement, ready to be bound. */
+static inline sqlite3_stmt *in_stmt(struct agent_store *store, enum profile_module module, int n)
+{
+    return store->stmt[module][n];
+}
+
+/* Runs a statement without rows. */
+void in_run(struct agent_store *store, sqlite3_stmt *stmt);
+/* The same; did it change a row? */
+bool in_change(struct agent_store *store, sqlite3_stmt *stmt);
+/* Next row; false at the end and after a failure. */
+bool in_row(struct agent_store *store, sqlite3_stmt *stmt);
+/* The only row's first number, or `otherwise`. */
+int64_t in_number(struct agent_store *store, sqlite3_stmt *stmt, int64_t otherwise);
+int64_t in_last_id(struct agent_store *store);
+/* The number that the next row of an AUTOINCREMENT table must have: values are sealed to it. */
+int64_t in_next_id(struct agent_store *store, const char *table);
+
+void in_seal(struct agent_store *store, struct buf *out, const char *column, int64_t key,
+             int64_t version, struct bytes plain);
+/* Appends; false and a failure if it does not open. */
+bool in_unseal(struct agent_store *store, struct buf *out, const char *column, int64_t key,
+               int64_t version, struct bytes sealed);
+
+static inline void buf_set(struct buf *buf, struct bytes from)
+{
+    buf_clear(buf);
+    buf_append(buf, from.at, from.len);
+}
+
+#endif
