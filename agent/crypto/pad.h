@@ -11,8 +11,8 @@
  * not be 0.  Returns that size. */
 size_t pad(uint8_t *at, size_t len);
 
-/* Length of the message inside; `padded` must be one whole bucket.  Takes the same time whatever
- * the length.  ERR_DECRYPT. */
+/* Length of the message inside; `padded` must be one whole bucket.  Not in constant time: it runs
+ * on what has authenticated only, so there is no oracle to be had.  ERR_DECRYPT. */
 enum err unpad(struct bytes padded, size_t *out_len);
 
 #endif

@@ -1,5 +1,5 @@
 /*
- * sign - Ed25519 and X25519 with keys that are given; verification: shared/trust.
+ * sign - Ed25519 with keys that are given; verification: shared/trust.
  */
 #ifndef CRYPTO_SIGN_H
 #define CRYPTO_SIGN_H
@@ -18,10 +18,5 @@ void sign(uint8_t sig[static 64], const uint8_t sk[static SIGN_SECRET_SIZE], str
 /* Over L(label) ‖ object: cards, certificates. */
 void sign_labelled(uint8_t sig[static 64], const uint8_t sk[static SIGN_SECRET_SIZE],
                    enum label label, struct bytes object);
-
-/* X25519: the public half, and the shared secret.  ERR_DECRYPT for a peer's key that gives zeroes.
- */
-void dh_public(uint8_t pk[static 32], const uint8_t sk[static 32]);
-enum err dh(uint8_t out[static 32], const uint8_t sk[static 32], const uint8_t pk[static 32]);
 
 #endif

@@ -23,12 +23,12 @@ struct skipped_key {
 
 struct skipped_chain {
     uint8_t header_key[32];
-    uint32_t count; /* keys of it; never 0 */
+    uint32_t count; /* keys of it; 0 only while the set is being changed */
 };
 
 struct skipped {
-    struct skipped_key *key; /* oldest first */
-    uint32_t count, cap;
+    struct skipped_key *key; /* from `first` on, oldest first */
+    uint32_t first, count, cap;
     struct skipped_chain chain[SKIPPED_OLD_CHAINS + 2]; /* oldest first */
     uint8_t chains;
     bool changed; /* since the caller last cleared it: write the set again */
