@@ -3,6 +3,12 @@
 enable_testing()
 find_library(CRITERION criterion REQUIRED)
 
+# The world: broker and agents in one process (tests/lib/world.h).
+file(GLOB world CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/lib/world*.c)
+add_library(testworld STATIC EXCLUDE_FROM_ALL ${world})
+target_include_directories(testworld PUBLIC ${CMAKE_SOURCE_DIR})
+target_link_libraries(testworld PUBLIC sealpost_flags agent_flow broker_flow broker_controller)
+
 file(GLOB units CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/unit/*.c ${CMAKE_SOURCE_DIR}/tests/world/test_*.c)
 foreach(file IN LISTS units)
     get_filename_component(name ${file} NAME_WE)
