@@ -1,6 +1,6 @@
 /*
- * inner - what the files of this folder share: the store's struct, statements that remember the first
- *         failure, and sealed columns.  Nobody outside agent/store includes it.
+ * inner - what the files of this folder share: the store's struct, statements that remember the
+ * first failure, and sealed columns.  Nobody outside agent/store includes it.
  */
 #ifndef AGENT_STORE_INNER_H
 #define AGENT_STORE_INNER_H
@@ -39,9 +39,9 @@ struct profile_statements {
     const char *const *sql;
     size_t count;
 };
-extern const struct profile_statements meta_statements, me_statements, secret_statements,
-    peer_statements, alarm_statements, log_statements, scope_statements, session_statements,
-    outbox_statements, inbox_statements, ack_statements, dead_statements;
+extern const struct profile_statements profile_sql_meta, profile_sql_me, profile_sql_secret,
+    profile_sql_peer, profile_sql_alarm, profile_sql_log, profile_sql_scope, profile_sql_session,
+    profile_sql_outbox, profile_sql_inbox, profile_sql_ack, profile_sql_dead;
 
 /* The statement, ready to be bound. */
 static inline sqlite3_stmt *in_stmt(struct agent_store *store, enum profile_module module, int n)

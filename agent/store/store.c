@@ -5,6 +5,7 @@
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "agent/crypto/seal.h"
@@ -26,15 +27,15 @@ extern const char agent_views[];
     X(REMOVE, "DELETE FROM meta WHERE key = ?1")                                                   \
     X(NEXT_ID, "SELECT seq FROM sqlite_sequence WHERE name = ?1")
 STATEMENT_TABLE(STATEMENTS)
-const struct profile_statements meta_statements = { stmt_sql, STMT_COUNT };
+const struct profile_statements profile_sql_meta = { stmt_sql, STMT_COUNT };
 
 static const struct profile_statements *const modules[MODULE_COUNT] = {
-    [IN_META] = &meta_statements,     [IN_ME] = &me_statements,
-    [IN_SECRETS] = &secret_statements, [IN_PEERS] = &peer_statements,
-    [IN_ALARMS] = &alarm_statements,  [IN_LOG] = &log_statements,
-    [IN_SCOPES] = &scope_statements,  [IN_SESSIONS] = &session_statements,
-    [IN_OUTBOX] = &outbox_statements, [IN_INBOX] = &inbox_statements,
-    [IN_ACKS] = &ack_statements,      [IN_DEAD] = &dead_statements,
+    [IN_META] = &profile_sql_meta,      [IN_ME] = &profile_sql_me,
+    [IN_SECRETS] = &profile_sql_secret, [IN_PEERS] = &profile_sql_peer,
+    [IN_ALARMS] = &profile_sql_alarm,   [IN_LOG] = &profile_sql_log,
+    [IN_SCOPES] = &profile_sql_scope,   [IN_SESSIONS] = &profile_sql_session,
+    [IN_OUTBOX] = &profile_sql_outbox,  [IN_INBOX] = &profile_sql_inbox,
+    [IN_ACKS] = &profile_sql_ack,       [IN_DEAD] = &profile_sql_dead,
 };
 
 static enum err prepare_all(struct agent_store *store)
@@ -57,8 +58,8 @@ static enum err check_key(struct agent_store *store)
     sqlite3_stmt *get;
     enum err e = ERR_OK;
 
-    if (sqlite3_prepare_v2(db_handle(store->db), "SELECT key_check FROM profile", -1, &get, NULL) !=
-        SQLITE_OK)
+    if (sqlite3_prepare_v2(db_handle(store->db), "SELECT key_check FROM profile", -1, &get, NULL)
+        != SQLITE_OK)
         return ERR_STORE;
     if (sqlite3_step(get) == SQLITE_ROW)
         e = unseal(&plain, store->key, (struct seal_place){ "profile.key_check", 1, 0 },

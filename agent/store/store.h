@@ -4,8 +4,8 @@
  *
  * Owns      the database and the profile key (wiped on close).
  * Thread    one.
- * Errors    The first failure of a transaction sticks: whatever follows does nothing and finds nothing,
- *           and agent_store_commit() rolls back and returns it.  So callers ask once, at the end.
+ * Errors    The first failure of a transaction sticks: whatever follows does nothing and finds
+ * nothing, and agent_store_commit() rolls back and returns it.  So callers ask once, at the end.
  *           ERR_STORE, ERR_STORE_FULL, ERR_CORRUPT (a sealed value does not open).
  * Durable   when agent_store_commit() has returned ERR_OK.
  */
@@ -25,8 +25,8 @@ struct agent_store;
 enum err agent_store_create(struct agent_store **out, const char *dir,
                             const uint8_t key[static AGENT_KEY_SIZE]);
 
-/* ERR_NOT_FOUND: no profile here.  ERR_UNSAFE: the key file's permissions.  ERR_CORRUPT: another key.
- * ERR_STORE_NEWER. */
+/* ERR_NOT_FOUND: no profile here.  ERR_UNSAFE: the key file's permissions.  ERR_CORRUPT: another
+ * key. ERR_STORE_NEWER. */
 enum err agent_store_open(struct agent_store **out, const char *dir);
 
 /* Without a file, for tests. */

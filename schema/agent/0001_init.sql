@@ -268,6 +268,7 @@ CREATE TABLE inbox (                            -- until the program says done, 
 ) STRICT;
 CREATE INDEX inbox_open ON inbox (inbox_id) WHERE state IN (1, 2);
 CREATE INDEX inbox_thread ON inbox (thread);
+CREATE INDEX inbox_message ON inbox (msg_id);
 
 CREATE TABLE held (                             -- group frames whose epoch key has not come: acknowledged, opened when it does;
     held_id         INTEGER PRIMARY KEY AUTOINCREMENT,                  -- at most 1,000 a group and 30 days
@@ -324,6 +325,8 @@ CREATE TABLE dead (                             -- dead letters, both ways; 30 d
     frame           BLOB,                           -- incoming: as received, at most 100 kept
     detail          TEXT    NOT NULL DEFAULT ''
 ) STRICT;
+CREATE INDEX dead_frame ON dead (scope_id, seq);
+CREATE INDEX dead_message ON dead (msg_id);
 
 CREATE TABLE idempotent (                       -- the callers' own keys: outgoing 24 hours, incoming 30 days
     incoming        INTEGER NOT NULL CHECK (incoming IN (0, 1)),
