@@ -29,3 +29,5 @@ if(EXISTS ${CMAKE_SOURCE_DIR}/tests/vectors.c OR EXISTS ${CMAKE_SOURCE_DIR}/test
         target_link_libraries(vectors PRIVATE sealpost_flags agent_flow trust wire PkgConfig::JANSSON)
     endif()
 endif()
+
+add_subdirectory(tests/arch)
