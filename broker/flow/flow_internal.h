@@ -3,20 +3,19 @@
  *                 way.  Nobody outside this folder includes it.
  *
  * Two kinds of state.  What the store holds changes in the turn's transaction.  What memory holds
- * (credit, in flight, shares, rates) changes after the commit, or is put back when it fails.
+ * (in flight, rates) changes after the commit, or is put back when it fails.
  */
 #ifndef BROKER_FLOW_INTERNAL_H
 #define BROKER_FLOW_INTERNAL_H
 #include "broker/flow/flow.h"
 #include "broker/flow/peers.h"
 #include "broker/flow/rates.h"
-#include "broker/flow/shares.h"
 #include "broker/flow/verbs.h"
+#include "broker/store/streams.h"
 
 /* Memory that lives until the turn ends. */
 struct arena {
     struct arena_chunk *chunks;
-    size_t used;
 };
 
 void *arena_take(struct arena *arena, size_t len);
@@ -24,30 +23,30 @@ void arena_clear(struct arena *arena);
 void arena_free(struct arena *arena);
 
 struct outgoing_queue {
-    struct outgoing *first, **end;
+    struct outgoing *first, *last;
 };
 
-/* In flight ends when the turn that acknowledged it is committed. */
-struct settled {
+/* What was in flight up to `position` no longer is, once the turn that acknowledged it is
+ * committed. */
+struct acked {
     struct peer *peer;
-    int64_t stream_id;
     uint64_t position;
+};
+
+/* Counted since the last minute was written. */
+struct flow_counters {
+    uint64_t frames_in, bytes_in, frames_out, bytes_out, expired, refused, commits, commit_us_max;
 };
 
 /* The transaction under way.  Dropped as a whole when it cannot be committed. */
 struct turn {
     struct arena arena;
     struct outgoing_queue out;
-    struct list_maker **lists;
-    size_t list_count, list_cap;
-    struct settled *settled;
-    size_t settled_count, settled_cap;
-    struct peer *woken; /* chain through peer.next_woken: something is new for them */
-};
-
-/* Counted since the last minute was written. */
-struct flow_counters {
-    uint64_t frames_in, bytes_in, frames_out, bytes_out, expired, refused, commits, commit_us_max;
+    struct list_maker *lists; /* reused; list_count of them are in use */
+    size_t list_count;
+    struct acked *acked;
+    size_t acked_count, acked_cap;
+    struct flow_counters counted;
 };
 
 struct flow {
@@ -56,38 +55,32 @@ struct flow {
     struct flow_ports ports;
     struct flow_settings settings;
     uint64_t now_ms, elapsed_ms; /* taken when a turn or tick begins */
-    bool accepting;              /* false: the disk is full, or nearly */
     struct turn turn;
     struct peers peers;
+    struct peer *woken; /* chain through next_woken: mail or credit is new for them */
     struct rates rates;
-    struct shares shares;
     struct flow_counters counters;
     struct key_end *key_ends; /* keys that leave the key set later */
-    struct sweep_state *sweep;
-    uint64_t parked_until_ms; /* the earliest end of a waiting FETCH, or earlier */
-    uint64_t space_asked_ms;  /* when the disk was last looked at */
-    struct list_maker items;  /* of the DELIVER or FETCH that is being made */
+    struct sweep *sweep;
+    struct settlement settlement; /* of the ACK under way */
+    struct list_maker items;      /* of the DELIVER or FETCH that is being made */
+    uint64_t parked_until_ms;     /* elapsed: no waiting FETCH ends earlier */
+    uint64_t space_asked_ms;      /* elapsed: when the disk was last looked at */
+    uint64_t busy_ms;             /* elapsed: the last turn */
 };
 
 /* One request's answer; see verbs.h. */
 struct reply {
     struct flow *flow;
     const struct request *request;
-    struct message message;      /* the answer */
-    struct message refusal;      /* fields that an ERROR adds */
-    struct outgoing *out;        /* the answer's parts gather in it */
-    struct outgoing_queue kicks; /* leave behind the answer */
-    bool parked;                 /* no answer now: a FETCH that waits */
+    struct message message;              /* the answer */
+    struct message refusal;              /* fields that an ERROR adds */
+    struct outgoing *out;                /* the answer's parts gather in it */
+    struct outgoing_queue before, kicks; /* leave before it and behind it */
+    bool parked;                         /* no answer now: a FETCH that waits */
 };
 
-/* The time of this turn. */
-static inline uint64_t flow_now(const struct flow *flow)
-{
-    return flow->now_ms;
-}
-
-/* ---- for handlers, beside verbs.h -------------------------------------------------------------
- */
+/* ---- for handlers, beside verbs.h ------------------------------------------------------------ */
 
 /* Operator's commands: one JSON object in request->command.  They answer with reply_operator(). */
 verb_handler control_handle;
@@ -104,13 +97,38 @@ void reply_notify_agent(struct reply *reply, int64_t agent_id, const struct mess
 /* `key` leaves the key set after `in_ms` (the old transport key after CARD). */
 void key_ends_later(struct flow *flow, const uint8_t key[static 32], uint64_t in_ms);
 
-/* Something was stored in this agent's mailbox: it gets DELIVER after the commit. */
-void turn_wake(struct flow *flow, int64_t agent_id);
+/* Takes one from a rate.  ERR_RATE with after_ms. */
+enum err rate_check(struct reply *reply, enum rate_kind kind, int64_t a, int64_t b,
+                    const struct rate_limit *limit);
 
-/* ERR_DISK with after_ms if new frames cannot be taken now, else ERR_OK. */
-enum err space_check(struct flow *flow, struct reply *reply);
+/* ERR_DISK with after_ms if nothing that adds can be taken now. */
+enum err space_check(struct reply *reply);
 
-/* ---- between flow.c and turn.c ----------------------------------------------------------------
+/* ---- mail -------------------------------------------------------------------------------------
+ */
+
+/* Something is new in this agent's mailbox: DELIVER after the commit, if it has credit. */
+void wake_agent(struct flow *flow, int64_t agent_id);
+void wake_peer(struct flow *flow, struct peer *peer);
+/* Makes the DELIVERs and FETCH answers of everybody who was woken, in a turn of its own. */
+enum err deliver_woken(struct flow *flow);
+
+/* A broker-made item (receipt, event, notice) into a mailbox; wakes its owner.  Does nothing for
+ * an agent that is revoked. */
+enum err mailbox_put_control(struct flow *flow, int64_t agent_id, enum item_kind kind,
+                             int64_t scope_id, int64_t sender_id, struct bytes bytes);
+
+/* A stored frame will not be delivered: tombstone, fact for people, notice to its sender.  `row`
+ * may be damaged (reason 6). */
+enum err frame_give_up(struct flow *flow, const struct frame_row *row, int reason);
+
+/* Gives up what waits in a mailbox, at most `max` frames; *more: call again. */
+enum err mailbox_give_up(struct flow *flow, int64_t agent_id, int reason, uint64_t max, bool *more);
+
+/* The controller ends a session: EXPIRED, signed, an item for both.  ERR_STATE: it has ended. */
+enum err session_expire(struct flow *flow, int64_t session_id, uint8_t reason);
+
+/* ---- between flow.c, turn.c, tick.c -----------------------------------------------------------
  */
 
 void outgoing_put(struct outgoing_queue *queue, struct outgoing *out);
@@ -120,14 +138,28 @@ void outgoing_drop(struct outgoing_queue *queue);
 /* A broker-made or answering message, encoded. */
 struct outgoing *outgoing_message(uint64_t conn, const struct message *message);
 
+/* Takes the time from the ports. */
+void flow_look_at_clock(struct flow *flow);
+/* Tells the store how much disk there is, if it is time to. */
+void flow_look_at_disk(struct flow *flow, size_t bytes);
+
 /* Checks who asks and what, runs the handler, queues the answer.  Anything but ERR_OK is the
  * store's. */
-enum err request_run(struct flow *flow, struct request *request);
+enum err request_run(struct flow *flow, const struct request *request);
+/* An ERROR, without running anything. */
+void request_refuse(struct flow *flow, const struct request *request, enum err e);
 
 enum err turn_begin(struct flow *flow);
-/* Commits, applies what memory owes, hands out. */
+/* Commits, applies what memory owes, hands out.  On error it is rolled back. */
 enum err turn_commit(struct flow *flow);
 /* As if nothing of it had been asked. */
 void turn_rollback(struct flow *flow);
+/* Hands out what needs no turn. */
+void turn_hand_out(struct flow *flow);
+/* Ends what turn_begin() began, with what was found meanwhile. */
+enum err turn_end(struct flow *flow, enum err e);
+
+struct sweep *sweep_new(void);
+void sweep_free(struct sweep **sweep);
 
 #endif

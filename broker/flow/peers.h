@@ -1,6 +1,6 @@
 /*
  * peers - what the broker remembers in memory of the agents that have spoken since it started:
- * lease, greeted connection, credit, what is in flight, a waiting FETCH.
+ *         lease, greeted connection, credit, what is in flight, a waiting FETCH.
  *
  * Found by agent or by connection without looking at anybody else.
  * Owns     the peers; they live until the flow is closed.
@@ -10,28 +10,18 @@
 #include "broker/flow/flow.h"
 #include "broker/flow/verbs.h"
 
-/* Delivered and not acknowledged, of one stream, oldest first: a ring. */
+/* Delivered and not acknowledged, oldest first: a ring. */
 struct flight {
     struct flight_item {
-        uint64_t position;
-        uint32_t bytes;
+        uint64_t position, bytes;
     } * items;
     size_t first, count, cap; /* cap: a power of two */
-};
-
-/* A stream that a peer reads. */
-struct reading {
-    int64_t stream_id;
-    uint8_t stream[16]; /* on the wire; zeroes: its mailbox */
-    uint64_t cursor;    /* settled up to here */
-    uint64_t delivered; /* handed out up to here, at least cursor */
-    uint64_t last;      /* newest position known to be there; what lies above delivered waits */
-    struct flight flight;
 };
 
 /* A FETCH that found nothing and waits. */
 struct parked {
     bool waits;
+    uint64_t conn;
     uint32_t rid;
     uint64_t until_ms; /* elapsed */
     uint64_t after, max, max_bytes;
@@ -39,50 +29,48 @@ struct parked {
 
 struct peer {
     int64_t agent_id;
-    bool known, revoked; /* known: the facts below were read from the store */
-    bool has_mailbox;
-    struct reading mailbox;
-    uint8_t aid[32];
+    int64_t mailbox; /* its stream */
 
     bool has_lease;
     uint8_t instance[16];
-    uint64_t conn;      /* greeted; 0: none */
-    uint64_t heard_ms;  /* elapsed: when it last said something */
-    uint64_t probed_ms; /* elapsed: when it was last asked whether it lives */
-    uint64_t seen_ms;   /* Unix time written to the store */
+    uint64_t conn;     /* greeted; 0: none */
+    uint64_t heard_ms; /* elapsed: when it last said something */
+    uint64_t
+        probed_ms;    /* elapsed: when it was last asked whether it lives; 0: not since it spoke */
+    uint64_t seen_ms; /* Unix time, as written to the store */
 
     uint64_t credit, credit_bytes;
-    uint64_t flight_items, flight_bytes;
+    uint64_t cursor;    /* of its mailbox; known since HELLO */
+    uint64_t delivered; /* handed out up to here, never below cursor */
+    bool more;          /* something may lie above `delivered` */
+    struct flight flight;
+    uint64_t flight_bytes;
+
     struct parked parked;
+    struct peer *next_parked;
 
     bool is_woken;
     struct peer *next_woken;
-    struct peer *next_parked;
 };
 
 struct peers {
-    struct peer **by_agent, **by_conn; /* open addressing, powers of two */
+    struct peer **by_agent, **by_conn; /* open addressing; caps are powers of two */
     size_t agent_count, agent_cap, conn_count, conn_cap;
     struct peer *parked; /* chain of those with a waiting FETCH */
 };
 
 void peers_free(struct peers *peers);
 
-/* Makes it where it is missing.  Reads the agent's facts from the store at the first time, and
- * after peer_forget().  ERR_NOT_FOUND: no such agent. */
-enum err peer_get(struct flow *flow, int64_t agent_id, struct peer **out);
+/* Makes it where it is missing.  NULL: no such agent. */
+struct peer *peer_get(struct flow *flow, int64_t agent_id);
 /* NULL: has not spoken yet. */
-struct peer *peer_find(struct flow *flow, int64_t agent_id);
-struct peer *peer_of_conn(struct flow *flow, uint64_t conn);
-/* Facts in the store have changed (revoked, quota): read them again. */
-void peer_forget(struct flow *flow, int64_t agent_id);
-void peers_forget_all(struct flow *flow);
+struct peer *peer_find(const struct flow *flow, int64_t agent_id);
+struct peer *peer_of_conn(const struct flow *flow, uint64_t conn);
 
 /* Greeted and not silent. */
-bool peer_online(struct flow *flow, int64_t agent_id);
-/* How many are greeted. */
+bool peer_online(const struct flow *flow, int64_t agent_id);
 size_t peers_online(const struct flow *flow);
-/* Calls `each` for every greeted peer. */
+/* Calls `each` for every greeted peer; it may end the greeting of the one it is given. */
 void peers_each(struct flow *flow, void (*each)(struct peer *peer, void *ctx), void *ctx);
 
 /*
@@ -92,11 +80,22 @@ void peers_each(struct flow *flow, void (*each)(struct peer *peer, void *ctx), v
 enum err lease_check(struct flow *flow, const struct request *request,
                      const uint8_t instance[static 16], struct reply *reply);
 
-/* HELLO was good: the connection is greeted, nothing is in flight any more, credit is 0. */
+/*
+ * HELLO was good: this connection is the agent's greeted one, nothing is in flight any more, credit
+ * is 0.  Call it last: it holds although the turn may fail, which only makes the agent say HELLO
+ * again.
+ */
 enum err peer_greet(struct flow *flow, const struct request *request,
                     const uint8_t instance[static 16]);
 
 /* The connection is not greeted any more.  `lease_too`: another instance may have it at once. */
 void peer_leave(struct flow *flow, struct peer *peer, bool lease_too);
+
+/* A FETCH waits no longer, whether or not it was answered. */
+void peer_unpark(struct flow *flow, struct peer *peer);
+
+void flight_add(struct peer *peer, uint64_t position, uint64_t bytes);
+/* Everything up to `position` has landed. */
+void flight_land(struct peer *peer, uint64_t position);
 
 #endif
