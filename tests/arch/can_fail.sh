@@ -57,6 +57,35 @@ broken "link to nowhere"        'leads nowhere'               tree.sh README.md 
 broken "absolute link"          'leaves the tree'             tree.sh README.md '$a [x](/etc/passwd)'
 broken "climbing link"          'leaves the tree'             tree.sh README.md '$a [x](../../../../../../../../etc/passwd)'
 
+if command -v sqlite3 >/dev/null 2>&1; then
+    broken "column of a view"   'v_log has the columns'       storage_page.pl schema/broker/views.sql 's/AS digest8;*/AS digest9/'
+    broken "new view"           'no row for the view v_new'   storage_page.pl schema/broker/views.sql '$a CREATE VIEW v_new AS SELECT 1 AS one;'
+    broken "view that is gone"  'v_old is no view'            storage_page.pl docs/storage.md 's/`v_log`/`v_old`/'
+fi
+
+# Programs that say what they can do, and a page that says more.
+sed -i '/^#### `status \[--wait DUR\]`/a \\n| `--jump` | over the fence |\n' "$dir/tree/docs/cli.md"
+mkdir "$dir/fake"
+for program in sealpost sealpostd sealpostctl; do
+    cat >"$dir/fake/$program" <<'END'
+#!/bin/sh
+echo '{"v":1,"type":"command","name":"status","flags":[{"long":"fly"}],"emits":["nothing"],"exits":[]}'
+echo '{"v":1,"type":"command","name":"dance","flags":[],"emits":[],"exits":[]}'
+END
+    chmod +x "$dir/fake/$program"
+done
+for text in 'sealpost status --fly` is not mentioned' 'no section for `sealpost dance`' 'emits "nothing"' \
+    '"3.1 join" is no command' 'status has no flag --jump' 'cannot read the help'; do
+    cases=$((cases + 1))
+    if "$root/tests/arch/cli_page.pl" "$dir/tree" "$dir/fake/sealpost" "$dir/fake/sealpostd" "$dir/fake/sealpostctl" >"$dir/out"; then
+        echo "commands that are not on the page: not noticed"
+        wrong=1
+    elif ! grep -qF -- "$text" "$dir/out"; then
+        echo "cli_page.pl failed, but did not say \"$text\""
+        wrong=1
+    fi
+done
+
 # Libraries and binaries: made here, where there is a compiler.
 if command -v cc >/dev/null 2>&1; then
     cat >"$dir/bad.c" <<'END'
