@@ -1,6 +1,7 @@
 #include "shared/db/db.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -10,7 +11,7 @@ struct db {
     sqlite3 *sqlite; /* owned */
     sqlite3_stmt *begin, *commit, *rollback;
     int wal_pages;
-    bool broken;
+    bool broken, full;
     bool in_memory;
 };
 
@@ -22,6 +23,11 @@ sqlite3 *db_handle(struct db *db)
 bool db_broken(const struct db *db)
 {
     return db->broken;
+}
+
+bool db_full(const struct db *db)
+{
+    return db->full;
 }
 
 int db_wal_pages(const struct db *db)
@@ -42,6 +48,7 @@ enum err db_error(struct db *db, int rc)
     case SQLITE_DONE:
         return ERR_OK;
     case SQLITE_FULL:
+        db->full = true;
         return ERR_STORE_FULL;
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
@@ -51,8 +58,10 @@ enum err db_error(struct db *db, int rc)
         abort();
     case SQLITE_IOERR:
         /* A full disk may look like this while the log grows: SQLite says so only in the number. */
-        if (rc == SQLITE_IOERR_WRITE && sqlite3_system_errno(db->sqlite) == 28 /* ENOSPC */)
+        if (rc == SQLITE_IOERR_WRITE && sqlite3_system_errno(db->sqlite) == ENOSPC) {
+            db->full = true;
             return ERR_STORE_FULL;
+        }
         db->broken = true;
         break;
     case SQLITE_CORRUPT:
@@ -314,6 +323,7 @@ enum err db_begin(struct db *db)
 
     if (db->broken)
         return ERR_STORE;
+    db->full = false;
     rc = run_once(db->begin);
     return rc == SQLITE_OK ? ERR_OK : db_error(db, rc);
 }

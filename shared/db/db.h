@@ -52,6 +52,9 @@ enum err db_error(struct db *db, int rc);
 /* An I/O error, damage, or not a database: the only way on is a new process. */
 bool db_broken(const struct db *db);
 
+/* Since the last db_begin() something found no space. */
+bool db_full(const struct db *db);
+
 /* Text without parameters, one statement or many. */
 enum err db_run(struct db *db, const char *sql);
 /* First column of the first row of a query without parameters.  ERR_NOT_FOUND: no row. */
