@@ -1,7 +1,6 @@
 #include "shared/cli/out.h"
 
 #include <errno.h>
-#include <sodium.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,88 +10,6 @@
 
 #include "shared/base/text.h"
 #include "shared/cli/internal.h"
-
-json_t *out_object(const char *type)
-{
-    json_t *object = json_object();
-
-    json_object_set_new(object, "v", json_integer(1));
-    json_object_set_new(object, "type", json_string(type));
-    return object;
-}
-
-void out_take(json_t *object, const char *key, json_t *value)
-{
-    json_object_set_new(object, key, value ? value : json_null());
-}
-
-void out_text(json_t *object, const char *key, const char *value)
-{
-    out_take(object, key, value ? json_string(value) : NULL);
-}
-
-void out_bytes_text(json_t *object, const char *key, struct bytes value)
-{
-    out_take(object, key, json_stringn((const char *)value.at, value.len));
-}
-
-void out_number(json_t *object, const char *key, uint64_t value)
-{
-    out_take(object, key, json_integer((json_int_t)value));
-}
-
-void out_number_or_null(json_t *object, const char *key, bool known, uint64_t value)
-{
-    out_take(object, key, known ? json_integer((json_int_t)value) : NULL);
-}
-
-void out_bool(json_t *object, const char *key, bool value)
-{
-    out_take(object, key, json_boolean(value));
-}
-
-void out_null(json_t *object, const char *key)
-{
-    out_take(object, key, NULL);
-}
-
-void out_time(json_t *object, const char *key, uint64_t ms)
-{
-    char text[TIME_TEXT_SIZE];
-
-    if (ms)
-        time_json(text, ms);
-    out_take(object, key, ms ? json_string(text) : NULL);
-}
-
-void out_hex(json_t *object, const char *key, const uint8_t *at, size_t len)
-{
-    char *text = at ? mem_alloc(2 * len + 1) : NULL;
-
-    if (at)
-        hex_encode(text, at, len);
-    out_take(object, key, at ? json_string(text) : NULL);
-    free(text);
-}
-
-void out_b64(json_t *object, const char *key, struct bytes value)
-{
-    size_t size = sodium_base64_ENCODED_LEN(value.len, sodium_base64_VARIANT_URLSAFE_NO_PADDING);
-    char *text = mem_alloc(size);
-
-    sodium_bin2base64(text, size, value.at, value.len, sodium_base64_VARIANT_URLSAFE_NO_PADDING);
-    out_take(object, key, json_string(text));
-    free(text);
-}
-
-void out_fingerprint(json_t *object, const char *key, const uint8_t *hash)
-{
-    char text[FINGERPRINT_SIZE];
-
-    if (hash)
-        fingerprint_text(text, hash);
-    out_take(object, key, hash ? json_string(text) : NULL);
-}
 
 void out_raw(struct cli *cli, struct bytes bytes)
 {
@@ -186,12 +103,8 @@ bool out_colour(const struct cli *cli)
 
 static void error_as_json(struct cli *cli, const struct cli_error *error)
 {
-    json_t *object = out_object("error");
+    json_t *object = out_error_object(error->code, error->exit, error->message, error->hint);
 
-    out_text(object, "code", error->code);
-    out_number(object, "exit", (uint64_t)error->exit);
-    out_text(object, "message", error->message);
-    out_text(object, "hint", error->hint);
     out_text(object, "peer", error->peer);
     out_text(object, "id", error->id);
     out_text(object, "wire", error->wire);

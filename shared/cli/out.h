@@ -7,23 +7,7 @@
 #ifndef CLI_OUT_H
 #define CLI_OUT_H
 #include "shared/cli/cli.h"
-
-/* {"v":1,"type":TYPE}: a new reference. */
-json_t *out_object(const char *type);
-
-/* Adds; NULL, or an absent time (0), becomes null. */
-void out_text(json_t *object, const char *key, const char *value);
-void out_bytes_text(json_t *object, const char *key,
-                    struct bytes value); /* must be UTF-8; else null */
-void out_number(json_t *object, const char *key, uint64_t value);
-void out_number_or_null(json_t *object, const char *key, bool known, uint64_t value);
-void out_bool(json_t *object, const char *key, bool value);
-void out_null(json_t *object, const char *key);
-void out_time(json_t *object, const char *key, uint64_t ms); /* RFC 3339; 0: null */
-void out_hex(json_t *object, const char *key, const uint8_t *at, size_t len); /* NULL: null */
-void out_b64(json_t *object, const char *key, struct bytes value);
-void out_fingerprint(json_t *object, const char *key, const uint8_t *hash); /* NULL: null */
-void out_take(json_t *object, const char *key, json_t *value);              /* steals; NULL: null */
+#include "shared/json/object.h"
 
 /* One line, flushed.  Takes the object. */
 void out_json(struct cli *cli, json_t *object);
