@@ -30,6 +30,7 @@ struct store {
     struct db *db;
     int dir_fd, lock_fd;
     bool in_memory;
+    bool open; /* store_open() has returned */
 
     uint8_t id[16], incarnation[16];
     uint64_t incarnation_ms, boot;

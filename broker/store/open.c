@@ -259,6 +259,7 @@ enum err store_open(struct store **out, const struct store_options *options)
     if ((e = open_database(store)) == ERR_OK && (e = open_modules(store)) == ERR_OK
         && (e = settle_in(store)) == ERR_OK) {
         CRASH_POINT("open.ready");
+        store->open = true;
         *out = store;
         return ERR_OK;
     }

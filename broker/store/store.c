@@ -55,7 +55,11 @@ static enum err recount_if_few(struct store *store)
 {
 #ifdef SEALPOST_TESTING
     int64_t frames = 0;
-    enum err e = db_number(store->db, "SELECT coalesce(sum(frames), 0) FROM stream", &frames);
+    enum err e;
+
+    if (!store->open) /* what a damaged file says is mended when it is read */
+        return ERR_OK;
+    e = db_number(store->db, "SELECT coalesce(sum(frames), 0) FROM stream", &frames);
 
     return e == ERR_OK && frames <= RECOUNT_MOST ? store_recount(store) : e;
 #else
