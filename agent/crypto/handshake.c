@@ -15,16 +15,16 @@ struct pair {
 void handshake_transcript(uint8_t th[static 32], const struct handshake_words *words)
 {
     static const uint8_t no_opk[32];
-    crypto_hash_sha256_state hash;
+    struct sha256 hash;
     uint8_t part[32];
 
     label_hash_begin(&hash, LABEL_TH);
-    crypto_hash_sha256(part, words->init0.at, words->init0.len);
-    crypto_hash_sha256_update(&hash, part, sizeof part);
-    crypto_hash_sha256(part, words->spk_statement.at, words->spk_statement.len);
-    crypto_hash_sha256_update(&hash, part, sizeof part);
-    crypto_hash_sha256_update(&hash, words->opk ? words->opk : no_opk, 32);
-    crypto_hash_sha256_final(&hash, th);
+    sha256(part, words->init0);
+    sha256_add(&hash, part, sizeof part);
+    sha256(part, words->spk_statement);
+    sha256_add(&hash, part, sizeof part);
+    sha256_add(&hash, words->opk ? words->opk : no_opk, 32);
+    sha256_end(&hash, th);
 }
 
 /* SK ‖ HKA ‖ NHKB = KDF(zeroes, "x3dh", th ‖ 0xff × 32 ‖ DH1 … ‖ mlkem). */

@@ -1,5 +1,7 @@
 #include "shared/trust/enrol.h"
 
+#include <sodium.h>
+
 #include "shared/trust/label.h"
 
 void enrol_preimage(uint8_t out[static ENROL_PREIMAGE_SIZE], const uint8_t root_id[static 32],

@@ -1,5 +1,7 @@
 #include "shared/trust/event.h"
 
+#include <sodium.h>
+
 #include "shared/trust/init0.h"
 #include "shared/trust/label.h"
 
@@ -80,7 +82,7 @@ enum err event_parse(struct bytes preimage, struct event *out)
 
 void event_digest(uint8_t out[static 32], struct bytes preimage)
 {
-    crypto_hash_sha256(out, preimage.at, preimage.len);
+    sha256(out, preimage);
 }
 
 void event_body_hash(uint8_t out[static 32], struct bytes body)

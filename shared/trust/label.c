@@ -1,5 +1,7 @@
 #include "shared/trust/label.h"
 
+#include <sodium.h>
+
 static const char *const texts[LABEL_COUNT] = {
 #define LABEL(constant, text) "a2a/1 " text,
     LABELS(LABEL)
@@ -23,21 +25,21 @@ uint8_t *put_label(uint8_t *at, enum label which)
     return put_raw(at, l.at, l.len);
 }
 
-void label_hash_begin(crypto_hash_sha256_state *hash, enum label which)
+void label_hash_begin(struct sha256 *hash, enum label which)
 {
     struct bytes l = label(which);
 
-    crypto_hash_sha256_init(hash);
-    crypto_hash_sha256_update(hash, l.at, l.len);
+    sha256_begin(hash);
+    sha256_add(hash, l.at, l.len);
 }
 
 void label_hash(uint8_t out[static 32], enum label which, struct bytes data)
 {
-    crypto_hash_sha256_state hash;
+    struct sha256 hash;
 
     label_hash_begin(&hash, which);
-    crypto_hash_sha256_update(&hash, data.at, data.len);
-    crypto_hash_sha256_final(&hash, out);
+    sha256_add(&hash, data.at, data.len);
+    sha256_end(&hash, out);
 }
 
 void label_preimage(struct buf *out, enum label which, struct bytes object)

@@ -4,9 +4,7 @@
  */
 #ifndef TRUST_LABEL_H
 #define TRUST_LABEL_H
-#include <sodium.h>
-
-#include "shared/base/bytes.h"
+#include "shared/base/sha256.h"
 
 /* LABEL(constant, text) */
 #define LABELS(LABEL)                                                                              \
@@ -59,7 +57,7 @@ uint8_t *put_label(uint8_t *at, enum label which);
 
 /* SHA-256(L(x) ‖ data), and the same with more than one piece. */
 void label_hash(uint8_t out[static 32], enum label which, struct bytes data);
-void label_hash_begin(crypto_hash_sha256_state *hash, enum label which);
+void label_hash_begin(struct sha256 *hash, enum label which);
 
 /* Is `sig` by `pk` over L(x) ‖ object? */
 bool label_verify(const uint8_t pk[static 32], const uint8_t sig[static 64], enum label which,

@@ -53,12 +53,12 @@ enum err log_entry_parse(struct bytes packed, struct log_entry *out)
 
 void log_digest(uint8_t out[static 32], const uint8_t prev[static 32], struct bytes packed)
 {
-    crypto_hash_sha256_state hash;
+    struct sha256 hash;
 
     label_hash_begin(&hash, LABEL_LOG);
-    crypto_hash_sha256_update(&hash, prev, 32);
-    crypto_hash_sha256_update(&hash, packed.at, packed.len);
-    crypto_hash_sha256_final(&hash, out);
+    sha256_add(&hash, prev, 32);
+    sha256_add(&hash, packed.at, packed.len);
+    sha256_end(&hash, out);
 }
 
 enum err log_head_append(struct log_head *head, struct bytes packed, struct log_entry *out)

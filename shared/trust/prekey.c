@@ -1,5 +1,7 @@
 #include "shared/trust/prekey.h"
 
+#include <sodium.h>
+
 #include "shared/trust/label.h"
 
 void spk_encode(struct buf *out, const struct spk_statement *spk)

@@ -1,5 +1,7 @@
 #include "shared/trust/receipt.h"
 
+#include <sodium.h>
+
 #include "shared/trust/identity.h"
 #include "shared/trust/label.h"
 
@@ -76,11 +78,11 @@ void range_begin(struct range_digest *range)
 
 void range_add(struct range_digest *range, const uint8_t frame_digest[static 32])
 {
-    crypto_hash_sha256_update(&range->hash, frame_digest, 32);
+    sha256_add(&range->hash, frame_digest, 32);
     range->count++;
 }
 
 void range_end(struct range_digest *range, uint8_t out[static 32])
 {
-    crypto_hash_sha256_final(&range->hash, out);
+    sha256_end(&range->hash, out);
 }

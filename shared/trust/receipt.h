@@ -3,10 +3,9 @@
  */
 #ifndef TRUST_RECEIPT_H
 #define TRUST_RECEIPT_H
-#include <sodium.h>
-
 #include "shared/base/bytes.h"
 #include "shared/base/err.h"
+#include "shared/base/sha256.h"
 
 #define RECEIPT_SIZE      148
 #define RECEIPT_RANGE_MAX 1024
@@ -43,7 +42,7 @@ bool receipt_is_cursor(const struct receipt *receipt);
 
 /* range_digest, one frame at a time. */
 struct range_digest {
-    crypto_hash_sha256_state hash;
+    struct sha256 hash;
     uint64_t count;
 };
 void range_begin(struct range_digest *range);

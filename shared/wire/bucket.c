@@ -12,10 +12,15 @@ size_t bucket_size(size_t i)
 
 size_t bucket_for(size_t len)
 {
-    for (size_t i = 0; i < BUCKET_COUNT; i++)
-        if (bucket_size(i) > len)
-            return bucket_size(i);
-    return 0;
+    size_t power = BUCKET_MIN; /* the largest power of two that is at most `len` */
+
+    if (len < BUCKET_MIN)
+        return BUCKET_MIN;
+    if (len >= BUCKET_MAX)
+        return 0;
+    while (2 * power <= len)
+        power *= 2;
+    return (len / (power / 4) + 1) * (power / 4);
 }
 
 bool bucket_valid(size_t size)

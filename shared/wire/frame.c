@@ -1,6 +1,6 @@
 #include "shared/wire/frame.h"
 
-#include <sodium.h>
+#include "shared/base/sha256.h"
 
 /* L("frame"); the list of all labels is shared/trust/label.h, a layer above. */
 static const char frame_label[] = "a2a/1 frame";
@@ -87,7 +87,7 @@ enum err frame_parse(struct bytes bytes, struct frame_view *out)
     out->hdr = bytes_of(fh + FRAME_FH_SIZE + 2, hdr);
     out->commit = fh + head - FRAME_COMMIT_SIZE;
     out->ct = bytes_of(fh + head, bytes.len - head);
-    out->is_stub = out->ct.len == crypto_hash_sha256_BYTES;
+    out->is_stub = out->ct.len == SHA256_SIZE;
     if (!out->is_stub
         && (out->ct.len <= FRAME_TAG_SIZE || !bucket_valid(out->ct.len - FRAME_TAG_SIZE)))
         return ERR_SCHEMA;
@@ -122,7 +122,7 @@ static void frame_ct_hash(const struct frame_view *frame, uint8_t out[static 32]
     if (frame->is_stub)
         memcpy(out, frame->ct.at, 32);
     else
-        crypto_hash_sha256(out, frame->ct.at, frame->ct.len);
+        sha256(out, frame->ct);
 }
 
 void frame_digest(const struct frame_view *frame, uint8_t out[static FRAME_DIGEST_SIZE])
@@ -134,21 +134,21 @@ void frame_digest(const struct frame_view *frame, uint8_t out[static FRAME_DIGES
 
 size_t frame_stub_size(const struct frame_view *frame)
 {
-    return frame_head_size(frame) + crypto_hash_sha256_BYTES;
+    return frame_head_size(frame) + SHA256_SIZE;
 }
 
 void frame_stub_write(const struct frame_view *frame, uint8_t *stub,
                       uint8_t digest[static FRAME_DIGEST_SIZE])
 {
-    uint8_t named[sizeof frame_label + FRAME_STUB_MAX];
     size_t head = frame_head_size(frame);
-    uint8_t *at = put_raw(named, frame_label, sizeof frame_label);
+    struct sha256 hash;
 
-    at = put_raw(at, frame->fh, head);
-    frame_ct_hash(frame, at);
-    at += crypto_hash_sha256_BYTES;
-    crypto_hash_sha256(digest, named, (size_t)(at - named));
-    memcpy(stub, named + sizeof frame_label, head + crypto_hash_sha256_BYTES);
+    memcpy(stub, frame->fh, head);
+    frame_ct_hash(frame, stub + head);
+    sha256_begin(&hash);
+    sha256_add(&hash, frame_label, sizeof frame_label);
+    sha256_add(&hash, stub, head + SHA256_SIZE);
+    sha256_end(&hash, digest);
 }
 
 size_t frame_size_for(size_t len)
