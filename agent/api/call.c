@@ -1,0 +1,354 @@
+#include "agent/api/call.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/api/object.h"
+#include "agent/api/verbs.h"
+#include "shared/base/text.h"
+
+const struct call_verb *call_verb_find(const char *name)
+{
+    for (size_t i = 0; call_verbs[i]; i++)
+        if (strcmp(call_verbs[i]->name, name) == 0)
+            return call_verbs[i];
+    return NULL;
+}
+
+/* ------------------------------------------------------------------ said by verbs */
+
+static void say(struct call *call, const char *key, json_t *value)
+{
+    json_t *line = json_object();
+
+    json_object_set_new(line, key, value);
+    call->say(call, line);
+}
+
+void call_item(struct call *call, json_t *object)
+{
+    if (call->ended)
+        json_decref(object);
+    else
+        say(call, "item", object);
+}
+
+void call_item_to_take(struct call *call, json_t *object, const uint8_t id[static 16])
+{
+    json_t *line = json_object();
+    char hex[33];
+
+    hex_encode(hex, id, 16);
+    json_object_set_new(line, "item", object);
+    json_object_set_new(line, "take", json_string(hex));
+    call->hands = mem_resize(call->hands, (call->hand_count + 1) * sizeof *call->hands);
+    memcpy(call->hands[call->hand_count++], id, 16);
+    call->awaits_took = true;
+    call->say(call, line);
+}
+
+void call_hand_drop(struct call *call, const uint8_t id[static 16])
+{
+    for (size_t i = 0; i < call->hand_count; i++)
+        if (memcmp(call->hands[i], id, 16) == 0) {
+            memmove(call->hands[i], call->hands[--call->hand_count], 16);
+            return;
+        }
+}
+
+static json_t *formatted(const char *format, va_list args)
+{
+    char *text = NULL;
+    json_t *string;
+
+    if (vasprintf(&text, format, args) < 0)
+        abort();
+    string = json_string(text);
+    free(text);
+    return string ? string : json_string("");
+}
+
+void call_note(struct call *call, const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    say(call, "note", formatted(format, args));
+    va_end(args);
+}
+
+void call_detail(struct call *call, const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    say(call, "detail", formatted(format, args));
+    va_end(args);
+}
+
+void call_end(struct call *call, int exit)
+{
+    if (call->ended)
+        return;
+    call->ended = true;
+    say(call, "end", json_integer(exit));
+}
+
+void call_fail(struct call *call, const struct failure *failure)
+{
+    if (call->ended)
+        return;
+    say(call, "error", failure_to_json(failure));
+    call_end(call, failure->exit);
+}
+
+void call_fail_with(struct call *call, int exit, const char *code, const char *hint,
+                    const char *format, ...)
+{
+    struct failure failure;
+    char text[sizeof failure.message];
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    failure_set(&failure, exit, code, hint, "%s", text);
+    call_fail(call, &failure);
+}
+
+void call_fail_err(struct call *call, enum err e, const char *what)
+{
+    struct failure failure;
+
+    failure_of_err(&failure, e, what);
+    call_fail(call, &failure);
+}
+
+/* ------------------------------------------------------------------ parameters */
+
+const char *call_text(const struct call *call, const char *key)
+{
+    return json_string_value(json_object_get(call->params, key));
+}
+
+bool call_flag(const struct call *call, const char *key)
+{
+    return json_is_true(json_object_get(call->params, key));
+}
+
+uint64_t call_number(const struct call *call, const char *key, uint64_t otherwise)
+{
+    const json_t *value = json_object_get(call->params, key);
+
+    return json_is_integer(value) ? (uint64_t)json_integer_value(value) : otherwise;
+}
+
+uint64_t call_deadline(const struct call *call, uint64_t otherwise_ms)
+{
+    uint64_t timeout = call->timeout_ms == UINT64_MAX ? otherwise_ms : call->timeout_ms;
+
+    return timeout > UINT64_MAX - call->started_ms ? UINT64_MAX : call->started_ms + timeout;
+}
+
+/* ------------------------------------------------------------------ the broker */
+
+static void wake_at(struct call *call, uint64_t when_ms)
+{
+    if (when_ms < call->wake_ms)
+        call->wake_ms = when_ms;
+}
+
+enum reach call_reach(struct call *call, uint64_t until_ms)
+{
+    struct agent_link link;
+
+    if (call->offline)
+        return REACH_NOT;
+    agent_link_get(call->agent, &link);
+    if (link.caught_up)
+        return REACH_THERE;
+    /* an address that refuses twice will not answer within these seconds */
+    if (link.state == STATE_REFUSED || link.pending_approval || link.failures >= 2
+        || call->now_ms >= until_ms)
+        return REACH_NOT;
+    wake_at(call, until_ms);
+    return REACH_WAITING;
+}
+
+static void address_text(struct call *call, char *out, size_t size)
+{
+    struct agent_self self;
+    struct bytes address = bytes_of_text("the broker");
+
+    if (agent_self_get(call->agent, &self) == ERR_OK && self.endpoint.len)
+        address = object_address(self.endpoint);
+    snprintf(out, size, "%.*s", (int)address.len, (const char *)address.at);
+}
+
+static void self_name(struct call *call, char out[static NAME_MAX_LEN + 1])
+{
+    struct agent_self self;
+
+    out[0] = 0;
+    if (agent_self_get(call->agent, &self) == ERR_OK)
+        snprintf(out, NAME_MAX_LEN + 1, "%.*s", (int)self.name.len, (const char *)self.name.at);
+}
+
+static void pending_failure(struct call *call, struct failure *out)
+{
+    char name[NAME_MAX_LEN + 1], hint[160];
+
+    self_name(call, name);
+    snprintf(hint, sizeof hint, "operator: sealpostctl agents --approve %s", name);
+    failure_set(out, 4, "pending_approval", hint, "%s is waiting for the operator's approval",
+                name);
+    out->wire = err_name(ERR_PENDING_APPROVAL);
+}
+
+void call_link_failure(struct call *call, struct failure *out)
+{
+    char address[300], waited[SHORT_TEXT_SIZE];
+    struct agent_link link;
+
+    agent_link_get(call->agent, &link);
+    address_text(call, address, sizeof address);
+    if (link.pending_approval) {
+        pending_failure(call, out);
+        return;
+    }
+    if (link.refusal == ERR_OK || link.refusal == ERR_UNREACHABLE) {
+        duration_text(waited, call->now_ms - call->started_ms);
+        failure_set(out, 3, "broker_unreachable", "sealpost status",
+                    "no answer from %.280s within %s", address, waited);
+        return;
+    }
+    failure_of_err(out, link.refusal, address);
+    if (failure_is_temporary(link.refusal))
+        out->retry_ms = (int64_t)link.retry_after_ms;
+}
+
+bool call_link_refused(struct call *call, struct failure *out)
+{
+    struct agent_link link;
+
+    agent_link_get(call->agent, &link);
+    if (link.state != STATE_REFUSED && !link.pending_approval)
+        return false;
+    call_link_failure(call, out);
+    return true;
+}
+
+/* ------------------------------------------------------------------ names and ids */
+
+bool call_match_message(struct call *call, const char *prefix, uint8_t id[static 16],
+                        bool *incoming, struct failure *failure)
+{
+    size_t len = strlen(prefix), matches = 0;
+    enum err e;
+
+    if (len < 4 || len > 32 || strspn(prefix, "0123456789abcdef") != len) {
+        failure_set(failure, 2, "bad_value", "sealpost inbox --all",
+                    "\"%.40s\" is no message id: 4 to 32 lower-case hex digits", prefix);
+        return false;
+    }
+    e = agent_find(call->agent, prefix, id, incoming, &matches);
+    if (e == ERR_OK && matches == 1)
+        return true;
+    if (e == ERR_OK && matches > 1)
+        failure_set(failure, 2, "ambiguous_id", "give more digits", "%zu messages begin with %s",
+                    matches, prefix);
+    else if (e == ERR_OK || e == ERR_NOT_FOUND)
+        failure_set(failure, 6, "unknown_message", "sealpost inbox --all",
+                    "there is no message %s here", prefix);
+    else
+        failure_of_err(failure, e, "messages");
+    return false;
+}
+
+bool call_find_message(struct call *call, const char *prefix, uint8_t id[static 16], bool *incoming)
+{
+    struct failure failure;
+
+    if (call_match_message(call, prefix, id, incoming, &failure))
+        return true;
+    call_fail(call, &failure);
+    return false;
+}
+
+bool call_is_self(struct call *call, const char *peer)
+{
+    char plain[33];
+    struct agent_self self;
+
+    if (agent_self_get(call->agent, &self) != ERR_OK)
+        return false;
+    if (strncmp(peer, "id:", 3) == 0)
+        return fingerprint_parse(plain, peer) == ERR_OK && fingerprint_fits(plain, self.aid);
+    return bytes_equal(bytes_of_text(peer), self.name);
+}
+
+struct name_list {
+    char **name; /* owned */
+    size_t count;
+};
+
+static void collect_name(void *ctx, const struct peer_info *peer)
+{
+    struct name_list *list = ctx;
+    char *name = mem_zeroed(1, peer->name.len + 1);
+
+    memcpy(name, peer->name.at, peer->name.len);
+    list->name = mem_resize(list->name, (list->count + 1) * sizeof *list->name);
+    list->name[list->count++] = name;
+}
+
+void call_fail_unknown_agent(struct call *call, const char *peer)
+{
+    struct name_list list = { 0 };
+    struct failure failure;
+    const char *near;
+
+    agent_peers_each(call->agent, collect_name, &list);
+    near = text_nearest(peer, (const char *const *)list.name, list.count);
+    if (near)
+        failure_set(&failure, 6, "unknown_agent", "sealpost peers",
+                    "there is no agent \"%.64s\"; did you mean %.64s?", peer, near);
+    else
+        failure_set(&failure, 6, "unknown_agent", "sealpost peers", "there is no agent \"%.64s\"",
+                    peer);
+    snprintf(failure.peer, sizeof failure.peer, "%.64s", peer);
+    failure.wire = err_name(ERR_UNKNOWN_AGENT);
+    call_fail(call, &failure);
+    for (size_t i = 0; i < list.count; i++)
+        free(list.name[i]);
+    free(list.name);
+}
+
+void call_fail_peer(struct call *call, enum err e, const char *peer)
+{
+    struct failure failure;
+
+    if (e == ERR_UNKNOWN_AGENT) {
+        call_fail_unknown_agent(call, peer);
+        return;
+    }
+    failure_of_err(&failure, e, peer);
+    if (e == ERR_KEY_CHANGED)
+        failure_set(&failure, 7, "key_changed",
+                    "ask its owner for the fingerprint of the new key before anything else",
+                    "agent \"%.64s\" has another key than before", peer);
+    if (e == ERR_BLOCKED)
+        failure_set(&failure, 4, "blocked_by_you", NULL, "you have blocked \"%.64s\"", peer);
+    if (e == ERR_CERT_REVOKED)
+        failure_set(&failure, 4, "refused", "sealpost peers", "agent \"%.64s\" is revoked", peer);
+    if (e == ERR_QUOTA)
+        failure_set(&failure, 4, "outbox_full", "sealpost outbox --flush",
+                    "10000 messages wait in the outbox");
+    if (err_on_wire(e) && e != ERR_QUOTA)
+        failure.wire = err_name(e);
+    snprintf(failure.peer, sizeof failure.peer, "%.64s", peer);
+    call_fail(call, &failure);
+}

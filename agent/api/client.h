@@ -1,0 +1,43 @@
+/*
+ * client - how a command gets its work done: it becomes the owner of the profile, or speaks to the
+ *          process that is, and finds the next one when that ends.  Either way looks the same.
+ *
+ * Thread   the program's.
+ */
+#ifndef API_CLIENT_H
+#define API_CLIENT_H
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "agent/api/failure.h"
+#include "agent/api/profile.h"
+
+struct client_call {
+    const char *verb;
+    json_t *params;      /* borrowed; gets what a hand-over must know */
+    uint64_t timeout_ms; /* UINT64_MAX: the verb's own */
+    bool offline;
+    bool stays;          /* serves other commands while it owns */
+    bool no_wait;        /* completion: nobody answers at once, nothing is done */
+    bool orderly;        /* a signal is the wanted end: exit 0 */
+    const char *command; /* noted for others: verb and flags, never values */
+
+    void *ctx;
+    /* Prints and flushes.  False: nobody reads any more.  Borrows the object. */
+    bool (*item)(void *ctx, json_t *object);
+    void (*note)(void *ctx, const char *text);
+    void (*detail)(void *ctx, const char *text); /* at once; others wait for the end */
+};
+
+/*
+ * Makes the call and gives its exit code; if it comes from an error, `failure` is it (else its exit
+ * is 0).  A closed output is failure `output_closed`.  Signals: see client_signals().
+ */
+int client_run(struct profile *profile, const struct client_call *call, struct failure *failure);
+
+/* SIGINT and SIGTERM end a call in order (the second one ends the process); with `reload` SIGHUP is
+ * passed on to the owner. */
+void client_signals(bool reload);
+
+#endif

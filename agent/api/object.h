@@ -1,0 +1,39 @@
+/*
+ * object - the JSON objects of the command line (docs: cli 3), made of what the core tells.
+ *
+ * Every field that the page lists is always there; unknown is null.  Results are new references.
+ */
+#ifndef API_OBJECT_H
+#define API_OBJECT_H
+#include <jansson.h>
+
+#include "agent/flow/agent.h"
+
+json_t *object_joined(const struct agent_self *self, const char *profile);
+json_t *object_agent_self(const struct agent_self *self, const char *profile, const char *dir);
+
+/* For other commands that cannot open the store: name, fingerprint and what else may be told. */
+json_t *object_identity(const struct agent_self *self, const uint8_t invite_key[32]);
+/* `agent_self` of such an identity. */
+json_t *object_agent_self_of_identity(json_t *identity, const char *profile, const char *dir);
+
+json_t *object_peer(const struct peer_info *peer);
+
+enum object_detail { OBJECT_PLAIN, OBJECT_BODY };
+
+json_t *object_outgoing(const struct outgoing_info *info, enum object_detail detail);
+/* `message` with the body, `header` without. */
+json_t *object_incoming(const struct incoming_info *info, enum object_detail detail);
+
+json_t *object_trace_out(const struct outgoing_info *info, uint64_t peer_seen_ms);
+json_t *object_trace_in(const struct incoming_info *info, uint64_t peer_seen_ms);
+
+/* Words of the objects. */
+const char *object_out_state(enum outgoing_state state);
+const char *object_in_state(enum incoming_state state);
+const char *object_trust(enum peer_trust trust);
+
+/* HOST:PORT of "tcp://HOST:PORT". */
+struct bytes object_address(struct bytes endpoint);
+
+#endif

@@ -1,0 +1,6 @@
+#include "agent/api/verbs.h"
+
+const struct call_verb *const call_verbs[] = {
+    &call_join, &call_whoami, &call_status, &call_reload, &call_send,  &call_recv,     &call_inbox,
+    &call_show, &call_ack,    &call_trace,  &call_outbox, &call_peers, &call_complete, NULL,
+};

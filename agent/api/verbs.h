@@ -1,0 +1,18 @@
+/*
+ * verbs - the list of calls that a worker knows; each is in its call_*.c.
+ */
+#ifndef API_VERBS_H
+#define API_VERBS_H
+#include "agent/api/call.h"
+
+extern const struct call_verb call_join, call_whoami, call_status, call_reload;
+extern const struct call_verb call_send;
+extern const struct call_verb call_recv;
+extern const struct call_verb call_inbox, call_show, call_ack;
+extern const struct call_verb call_trace, call_outbox;
+extern const struct call_verb call_peers, call_complete;
+
+/* Ended by NULL. */
+extern const struct call_verb *const call_verbs[];
+
+#endif
