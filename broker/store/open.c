@@ -168,6 +168,8 @@ static enum err new_incarnation(struct store *store)
     store->options.random(store->options.random_ctx, store->incarnation, 16);
     store->numbers.position_limit += RESTORE_LEAP;
     store->numbers.position = store->numbers.position_limit;
+    store->numbers.serial_limit += RESTORE_LEAP;
+    store->numbers.serial = store->numbers.serial_limit;
     log_event(LOG_WARN, "store_restored", "incarnation=%s", log_id(store->incarnation));
     if ((e = meta_put_blob(store, "incarnation", store->incarnation, 16)) != ERR_OK
         || (e = meta_put(store, "incarnation_ms", (int64_t)store->incarnation_ms)) != ERR_OK
