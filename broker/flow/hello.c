@@ -1,0 +1,182 @@
+/*
+ * hello - an agent greets: lease, certificate, where its streams stand, what it has to obey.
+ */
+#include "broker/controller/controller.h"
+#include "broker/flow/directory.h"
+#include "broker/store/log.h"
+#include "broker/store/prekeys.h"
+#include "shared/wire/limit.h"
+
+#define PROTOCOL     1
+#define OLD_KEY_MS   UINT64_C(600000) /* a rotated transport key may be used so long */
+#define GROUP_LIFE   UINT64_C(604800000)
+#define SPK_RENEW_MS UINT64_C(604800000)
+
+static enum err hello_check(struct flow *flow, const struct request *request, struct reply *reply)
+{
+    const struct message *m = &request->message;
+    uint64_t apart = m->ts > flow->now_ms ? m->ts - flow->now_ms : flow->now_ms - m->ts;
+
+    if (m->min > PROTOCOL || m->version < PROTOCOL) {
+        MESSAGE_SET(refuse_message(reply), min, PROTOCOL);
+        MESSAGE_SET(refuse_message(reply), version, PROTOCOL);
+        return ERR_VERSION;
+    }
+    if (apart > LIMIT_FRESH_MS) {
+        MESSAGE_SET(refuse_message(reply), ts, flow->now_ms);
+        return ERR_STALE_TS;
+    }
+    return lease_check(flow, request, m->instance, reply);
+}
+
+static void add_limits(struct flow *flow, struct reply *reply)
+{
+    const struct flow_settings *s = &flow->settings;
+    const struct {
+        enum wire_limit number;
+        uint64_t value;
+    } limits[] = {
+        { WIRE_LIMIT_REQUEST_BYTES, s->request_bytes },
+        { WIRE_LIMIT_REQUESTS, s->requests },
+        { WIRE_LIMIT_REQUESTS_OPEN, s->requests_open },
+        { WIRE_LIMIT_FRAME_LIFE, s->frame_ttl_max_ms },
+        { WIRE_LIMIT_GROUP_LIFE,
+          s->frame_ttl_max_ms < GROUP_LIFE ? s->frame_ttl_max_ms : GROUP_LIFE },
+        { WIRE_LIMIT_UNANSWERED, LIMIT_UNANSWERED },
+        { WIRE_LIMIT_UNANSWERED_BYTES, LIMIT_UNANSWERED_BYTES },
+        { WIRE_LIMIT_RATE, s->send_per_s },
+        { WIRE_LIMIT_BURST, s->send_burst },
+        { WIRE_LIMIT_PAIR_FRAMES, s->pair_frames },
+        { WIRE_LIMIT_PAIR_BYTES, s->pair_bytes },
+        { WIRE_LIMIT_QUEUE_FRAMES, s->queue_frames },
+        { WIRE_LIMIT_QUEUE_BYTES, s->queue_bytes },
+        { WIRE_LIMIT_CREDIT, LIMIT_CREDIT_MAX },
+        { WIRE_LIMIT_CREDIT_BYTES, LIMIT_CREDIT_BYTES_MAX },
+    };
+    struct list_maker *list = reply_list(reply);
+
+    for (size_t i = 0; i < sizeof limits / sizeof limits[0]; i++)
+        list_add_limit(list, limits[i].number, limits[i].value);
+    MESSAGE_SET(reply_message(reply), limits, list_of(list));
+}
+
+static bool add_stream(void *ctx, const struct stream_row *stream, const struct cursor_row *cursor)
+{
+    static const uint8_t mailbox[16];
+    struct wire_stream item = { mailbox, cursor->position, stream->last_position, stream->frames };
+
+    if (stream->kind == STREAM_MAILBOX)
+        list_add_stream(ctx, &item);
+    return true;
+}
+
+static enum err add_streams(struct flow *flow, int64_t agent_id, struct reply *reply)
+{
+    struct list_maker *list = reply_list(reply);
+    enum err e = store_reader_streams(flow->store, agent_id, add_stream, list);
+
+    MESSAGE_SET(reply_message(reply), streams, list_of(list));
+    return e;
+}
+
+enum err add_credential(struct flow *flow, int64_t agent_id, uint64_t least_ms, struct reply *reply)
+{
+    struct buf packed = { 0 };
+    enum err e = controller_credential(flow->controller, agent_id, flow->now_ms, least_ms, &packed);
+
+    if (e == ERR_OK)
+        MESSAGE_SET(reply_message(reply), credential, reply_keep(reply, buf_bytes(&packed)));
+    buf_free(&packed);
+    return e;
+}
+
+enum err add_server_card(struct flow *flow, struct reply *reply)
+{
+    struct wire_signed card;
+    const uint8_t *sig;
+    enum err e = controller_server_card(flow->controller, flow->now_ms, &card.bytes, &sig);
+
+    if (e == ERR_OK) {
+        card.bytes = reply_keep(reply, card.bytes);
+        card.sig = reply_keep(reply, bytes_of(sig, 64)).at;
+        MESSAGE_SET(reply_message(reply), server_card, card);
+    }
+    return e;
+}
+
+void add_log_head(struct flow *flow, struct reply *reply)
+{
+    struct log_head head;
+
+    store_log_head(flow->store, &head);
+    MESSAGE_SET(reply_message(reply), index, head.next ? head.next - 1 : 0);
+    MESSAGE_SET(reply_message(reply), head, reply_keep(reply, bytes_of(head.digest, 32)).at);
+}
+
+/* Its own key works: the invite's is not needed any more, nor is the transport key before this. */
+static enum err drop_old_keys(struct flow *flow, const struct request *request, struct reply *reply)
+{
+    const struct agent_row *agent = store_agent(flow->store, request->by.id);
+    struct card_row card, before;
+    uint8_t key[32];
+    enum err e;
+
+    if (!agent || memcmp(agent->transport_key, request->by.key, 32) != 0)
+        return ERR_OK; /* still with the old key */
+    e = controller_enrol_done(flow->controller, agent->agent_id, flow->now_ms, key);
+    if (e == ERR_OK)
+        reply_key_drop(reply, key);
+    else if (e != ERR_NOT_FOUND)
+        return e;
+    if (agent->card_gen == 1 || store_card_get(flow->store, agent->agent_id, 0, &card) != ERR_OK
+        || card.stored_ms + OLD_KEY_MS < flow->now_ms)
+        return ERR_OK;
+    if (store_card_get(flow->store, agent->agent_id, agent->card_gen - 1, &before) == ERR_OK
+        && !store_agent_by_transport(flow->store, before.transport_key))
+        reply_key_drop(reply, before.transport_key);
+    return ERR_OK;
+}
+
+/* Hints: others cannot write to an agent whose prekeys are used up or over. */
+static enum err say_prekeys(struct flow *flow, const struct request *request, struct reply *reply)
+{
+    struct message low = { .verb = VERB_NOTIFY }, ends = { .verb = VERB_NOTIFY };
+    struct spk_row spk;
+    uint64_t count = 0;
+    enum err e = store_opk_count(flow->store, request->by.id, &count);
+
+    if (e != ERR_OK)
+        return e;
+    if (count < LIMIT_OPK_LOW) {
+        MESSAGE_SET(&low, kind, NOTIFY_PREKEYS_LOW);
+        MESSAGE_SET(&low, count, count);
+        reply_notify(reply, request->by.conn, &low);
+    }
+    e = store_spk_get(flow->store, request->by.id, &spk);
+    if (e == ERR_NOT_FOUND || (e == ERR_OK && spk.expires_ms < flow->now_ms + SPK_RENEW_MS)) {
+        MESSAGE_SET(&ends, kind, NOTIFY_SPK_ENDS);
+        reply_notify(reply, request->by.conn, &ends);
+        e = ERR_OK;
+    }
+    return e;
+}
+
+enum err hello_handle(struct flow *flow, const struct request *request, struct reply *reply)
+{
+    struct message *m = reply_message(reply);
+    enum err e = hello_check(flow, request, reply);
+
+    if (e != ERR_OK || (e = drop_old_keys(flow, request, reply)) != ERR_OK
+        || (e = add_credential(flow, request->by.id, LIMIT_CERT_RENEW_MS, reply)) != ERR_OK
+        || (e = add_server_card(flow, reply)) != ERR_OK
+        || (e = add_streams(flow, request->by.id, reply)) != ERR_OK
+        || (e = store_agent_seen(flow->store, request->by.id, flow->now_ms)) != ERR_OK
+        || (e = say_prekeys(flow, request, reply)) != ERR_OK)
+        return e;
+    add_limits(flow, reply);
+    add_log_head(flow, reply);
+    MESSAGE_SET(m, ts, flow->now_ms);
+    MESSAGE_SET(m, version, PROTOCOL);
+    MESSAGE_SET(m, incarnation, store_incarnation(flow->store));
+    return peer_greet(flow, request, request->message.instance);
+}
