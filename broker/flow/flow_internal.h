@@ -13,6 +13,9 @@
 #include "broker/flow/verbs.h"
 #include "broker/store/streams.h"
 
+/* Most lists that one answer, refusals included, is made of. */
+enum { REPLY_LISTS = 8 };
+
 /* Memory that lives until the turn ends. */
 struct arena {
     struct arena_chunk *chunks;
@@ -42,7 +45,7 @@ struct flow_counters {
 struct turn {
     struct arena arena;
     struct outgoing_queue out;
-    struct list_maker *lists; /* reused; list_count of them are in use */
+    struct list_maker *lists; /* REPLY_LISTS of them, of the request under way */
     size_t list_count;
     struct acked *acked;
     size_t acked_count, acked_cap;
@@ -59,14 +62,16 @@ struct flow {
     struct peers peers;
     struct peer *woken; /* chain through next_woken: mail or credit is new for them */
     struct rates rates;
-    struct flow_counters counters;
-    struct key_end *key_ends; /* keys that leave the key set later */
+    struct flow_counters counters, totals; /* of this minute; since the start */
+    uint64_t started_ms;                   /* elapsed */
+    struct key_end *key_ends;              /* keys that leave the key set later */
     struct sweep *sweep;
     struct settlement settlement; /* of the ACK under way */
     struct list_maker items;      /* of the DELIVER or FETCH that is being made */
     uint64_t parked_until_ms;     /* elapsed: no waiting FETCH ends earlier */
     uint64_t space_asked_ms;      /* elapsed: when the disk was last looked at */
     uint64_t busy_ms;             /* elapsed: the last turn */
+    uint64_t log_hint_ms;         /* elapsed: when NOTIFY last said that the log moved; 0: never */
 };
 
 /* One request's answer; see verbs.h. */
@@ -84,6 +89,10 @@ struct reply {
 
 /* Operator's commands: one JSON object in request->command.  They answer with reply_operator(). */
 verb_handler control_handle;
+/* The store failed for a command alone. */
+void control_refuse(struct reply *reply, enum err e);
+/* Controller and store follow flow->settings. */
+void control_configure(struct flow *flow);
 
 /* Lines of JSON for the connection that asked; `last`: nothing more comes. */
 void reply_operator(struct reply *reply, struct bytes lines, bool last);
@@ -146,6 +155,8 @@ void flow_look_at_disk(struct flow *flow, size_t bytes);
 /* Checks who asks and what, runs the handler, queues the answer.  Anything but ERR_OK is the
  * store's. */
 enum err request_run(struct flow *flow, const struct request *request);
+/* What an ERROR, or a status, says when nothing better is known; 0: nothing. */
+uint64_t error_after_ms(enum err e);
 /* An ERROR, without running anything. */
 void request_refuse(struct flow *flow, const struct request *request, enum err e);
 
@@ -159,6 +170,18 @@ void turn_hand_out(struct flow *flow);
 /* Ends what turn_begin() began, with what was found meanwhile. */
 enum err turn_end(struct flow *flow, enum err e);
 
+/* kinds of NOTIFY */
+enum notify_kind {
+    NOTIFY_PROBE,
+    NOTIFY_LOG_MOVED,
+    NOTIFY_REVOKED,
+    NOTIFY_PREKEYS_LOW,
+    NOTIFY_SPK_ENDS,
+    NOTIFY_GOING_DOWN,
+    NOTIFY_MAILBOX_FULL
+};
+
+void key_ends_free(struct flow *flow);
 struct sweep *sweep_new(void);
 void sweep_free(struct sweep **sweep);
 

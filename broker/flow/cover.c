@@ -1,0 +1,134 @@
+#include "broker/flow/cover.h"
+
+#include "broker/store/directory.h"
+#include "broker/store/scopes.h"
+
+/* Which session, whose frames.  One that does not exist covers nothing. */
+static enum err cover_resolve(struct flow *flow, struct cover *cover)
+{
+    const struct agent_row *sender = store_agent_by_aid(flow->store, cover->receipt.sender);
+    struct session_row session;
+    enum err e = store_session_find(flow->store, cover->receipt.scope, &session);
+
+    if (e != ERR_OK)
+        return e == ERR_NOT_FOUND ? ERR_RECEIPT : e;
+    if (!sender)
+        return ERR_RECEIPT;
+    cover->scope_id = session.session_id;
+    cover->sender_id = sender->agent_id;
+    cover->next = cover->receipt.from;
+    return ERR_OK;
+}
+
+static bool covers_overlap(const struct covers *covers, const struct cover *cover)
+{
+    for (const struct cover *other = covers->at; other < cover; other++)
+        if (other->scope_id == cover->scope_id && other->sender_id == cover->sender_id
+            && other->receipt.from <= cover->receipt.to && cover->receipt.from <= other->receipt.to)
+            return true;
+    return false;
+}
+
+static enum err cover_begin(struct covers *covers, struct flow *flow,
+                            const struct requester *reader, struct cover *cover)
+{
+    enum err e = receipt_parse(bytes_of(cover->preimage, RECEIPT_SIZE), &cover->receipt);
+
+    if (e != ERR_OK || memcmp(cover->receipt.recipient, reader->aid, 32) != 0
+        || cover->receipt.status == RECEIPT_ADVANCE)
+        return ERR_RECEIPT;
+    cover->scope_id = cover->sender_id = 0;
+    cover->next = 0;
+    cover->only_tombstones = true;
+    range_begin(&cover->range);
+    if (!receipt_is_cursor(&cover->receipt)) {
+        e = cover_resolve(flow, cover);
+        return e == ERR_OK && covers_overlap(covers, cover) ? ERR_RECEIPT : e;
+    }
+    if (covers->cursor || cover->receipt.status != RECEIPT_DELIVERED)
+        return ERR_RECEIPT;
+    covers->cursor = cover;
+    return ERR_OK;
+}
+
+enum err covers_open(struct covers *covers, struct flow *flow, const struct requester *reader,
+                     const struct wire_list *receipts)
+{
+    struct list_reader list = list_read(receipts);
+    struct wire_receipt wire;
+
+    covers->count = 0;
+    covers->cursor = covers->recent = NULL;
+    while (list_receipt(&list, &wire)) {
+        struct cover *cover = &covers->at[covers->count];
+        enum err e;
+
+        if (covers->count == COVERS_MOST)
+            return ERR_RECEIPT;
+        cover->preimage = wire.preimage;
+        cover->sig = wire.sig;
+        e = cover_begin(covers, flow, reader, cover);
+        if (e != ERR_OK)
+            return e;
+        covers->count++;
+    }
+    return list.err;
+}
+
+static bool covers_row(const struct cover *cover, const struct frame_row *row)
+{
+    return cover->scope_id == row->scope_id && cover->sender_id == row->sender_id
+           && cover->receipt.from <= row->seq && row->seq <= cover->receipt.to;
+}
+
+/* The session receipt that says something about this frame, or the cursor receipt. */
+static struct cover *cover_of(struct covers *covers, const struct frame_row *row)
+{
+    if (row->kind == ITEM_ACCEPT || row->kind == ITEM_DATA) {
+        if (covers->recent && covers_row(covers->recent, row))
+            return covers->recent;
+        for (size_t i = 0; i < covers->count; i++)
+            if (covers_row(&covers->at[i], row))
+                return &covers->at[i];
+    }
+    return covers->cursor;
+}
+
+enum err covers_add(struct covers *covers, const struct frame_row *row)
+{
+    struct cover *cover = cover_of(covers, row);
+
+    if (!cover)
+        return ERR_RECEIPT;
+    if (cover == covers->cursor) {
+        if (cover->next == 0 && row->position != cover->receipt.from)
+            return ERR_RECEIPT;
+        cover->next = row->position;
+    } else {
+        if (row->seq != cover->next)
+            return ERR_RECEIPT;
+        cover->next++;
+        covers->recent = cover;
+    }
+    cover->only_tombstones = cover->only_tombstones && row->reason != 0;
+    range_add(&cover->range, row->digest);
+    return ERR_OK;
+}
+
+enum err covers_close(struct covers *covers)
+{
+    for (size_t i = 0; i < covers->count; i++) {
+        struct cover *cover = &covers->at[i];
+        uint64_t end = cover == covers->cursor ? cover->receipt.to : cover->receipt.to + 1;
+        uint8_t digest[32];
+
+        if (cover->next != end)
+            return ERR_RECEIPT;
+        if (cover->receipt.status == RECEIPT_TOMBSTONE && !cover->only_tombstones)
+            return ERR_RECEIPT;
+        range_end(&cover->range, digest);
+        if (memcmp(digest, cover->receipt.range_digest, 32) != 0)
+            return ERR_RECEIPT;
+    }
+    return ERR_OK;
+}

@@ -1,0 +1,421 @@
+/*
+ * sweep - what time does: frames expire, sessions end, old things go, a line for each minute.
+ *
+ * Every step is bounded and a turn of its own, so that requests never wait long behind it.
+ */
+#include <stdlib.h>
+
+#include "broker/flow/fetch.h"
+#include "broker/flow/flow_internal.h"
+#include "broker/store/audit.h"
+#include "broker/store/directory.h"
+#include "broker/store/scopes.h"
+#include "broker/store/senders.h"
+#include "shared/trust/event.h"
+#include "shared/trust/notice.h"
+#include "shared/wire/limit.h"
+
+enum {
+    STREAMS_A_SWEEP = 32,
+    SESSIONS_A_STEP = 64,
+    FORGOTTEN_A_STEP = 8,
+    MINUTE_MS = 60 * 1000,
+    HOUR_MS = 60 * MINUTE_MS,
+    DAY_MS = 24 * HOUR_MS,
+    SEEN_MS = 5 * MINUTE_MS,
+    IDLE_MS = 1000
+};
+
+struct key_end {
+    struct key_end *next;
+    uint8_t key[32];
+    uint64_t at_ms; /* elapsed */
+};
+
+struct sweep {
+    /* elapsed: when each is due */
+    uint64_t sweep_ms, minute_ms, hour_ms, idle_ms;
+    bool walking; /* a sweep is under way: the next step at once */
+    int64_t streams[STREAMS_A_SWEEP];
+    size_t stream_count, stream_at;
+    uint64_t walked;      /* position in that stream */
+    uint64_t next_expiry; /* the earliest seen in it */
+    bool sessions_left, old_left, forgotten_left;
+};
+
+struct sweep *sweep_new(void)
+{
+    return mem_zeroed(1, sizeof(struct sweep));
+}
+
+void sweep_free(struct sweep **sweep)
+{
+    free(*sweep);
+    *sweep = NULL;
+}
+
+/* ---- streams: expiry, old tombstones, old control items -------------------------------------- */
+
+struct expiring {
+    struct frame_row rows[256]; /* only what must change */
+    size_t count;
+    uint64_t seen, now_ms, last, next_expiry;
+};
+
+static uint64_t ends_at(const struct frame_row *row)
+{
+    return row->reason ? row->expires_ms + LIMIT_KEEP_MS : row->expires_ms;
+}
+
+static bool expiring_row(void *ctx, const struct frame_row *row)
+{
+    struct expiring *expiring = ctx;
+
+    expiring->seen++;
+    expiring->last = row->position;
+    if (ends_at(row) <= expiring->now_ms)
+        expiring->rows[expiring->count++] = *row;
+    else if (ends_at(row) < expiring->next_expiry)
+        expiring->next_expiry = ends_at(row);
+    return true;
+}
+
+/* Frames become tombstones; tombstones and the broker's own items just go. */
+static enum err expire_row(struct flow *flow, const struct frame_row *row, uint64_t *next_expiry)
+{
+    if (row->reason || row->kind >= ITEM_RECEIPT)
+        return store_frame_remove(flow->store, row);
+    if (row->expires_ms + LIMIT_KEEP_MS < *next_expiry)
+        *next_expiry = row->expires_ms + LIMIT_KEEP_MS;
+    return frame_give_up(flow, row, NOTICE_EXPIRED);
+}
+
+/* The next rows of the stream that is being walked. */
+static enum err expire_step(struct flow *flow)
+{
+    struct sweep *sweep = flow->sweep;
+    int64_t stream_id = sweep->streams[sweep->stream_at];
+    struct expiring *expiring = arena_take(&flow->turn.arena, sizeof *expiring);
+    enum err e;
+
+    expiring->count = 0;
+    expiring->seen = 0;
+    expiring->now_ms = flow->now_ms;
+    expiring->last = sweep->walked;
+    expiring->next_expiry = sweep->next_expiry;
+    e = store_frame_list(flow->store, stream_id, sweep->walked, INT64_MAX, LIMIT_SWEEP_ROWS,
+                         expiring_row, expiring);
+    for (size_t i = 0; e == ERR_OK && i < expiring->count; i++)
+        e = expire_row(flow, &expiring->rows[i], &expiring->next_expiry);
+    if (e != ERR_OK)
+        return e;
+    sweep->walked = expiring->last;
+    sweep->next_expiry = expiring->next_expiry;
+    if (expiring->seen == LIMIT_SWEEP_ROWS)
+        return ERR_OK;
+    e = store_expiry_set(flow->store, stream_id, sweep->next_expiry);
+    sweep->stream_at++;
+    sweep->walked = 0;
+    sweep->next_expiry = INT64_MAX;
+    return e;
+}
+
+static enum err expire_begin(struct flow *flow)
+{
+    struct sweep *sweep = flow->sweep;
+
+    sweep->stream_at = sweep->stream_count = 0;
+    sweep->walked = 0;
+    sweep->next_expiry = INT64_MAX;
+    return store_expiry_due(flow->store, flow->now_ms, sweep->streams, STREAMS_A_SWEEP,
+                            &sweep->stream_count);
+}
+
+/* ---- sessions -------------------------------------------------------------------------------- */
+
+/* After a restore the broker may not know what has happened: it ends nothing for a day. */
+static bool may_end_sessions(const struct flow *flow)
+{
+    uint64_t restored_ms = store_incarnation_ms(flow->store);
+
+    return restored_ms == 0 || flow->now_ms >= restored_ms + DAY_MS;
+}
+
+static enum err last_word(struct flow *flow, const struct session_row *session, uint64_t *out)
+{
+    const int64_t parties[] = { session->a_id, session->b_id };
+
+    *out = session->opened_ms;
+    for (size_t i = 0; i < 2; i++) {
+        struct sender_row sender;
+        enum err e = store_sender_get(flow->store, session->session_id, parties[i], &sender);
+
+        if (e != ERR_OK && e != ERR_NOT_FOUND)
+            return e;
+        if (e == ERR_OK && sender.last_ms > *out)
+            *out = sender.last_ms;
+    }
+    return ERR_OK;
+}
+
+static enum err session_look(struct flow *flow, int64_t session_id)
+{
+    struct session_row session;
+    uint64_t last_ms, due_ms;
+    enum err e = store_session_get(flow->store, session_id, &session);
+
+    if (e != ERR_OK)
+        return e;
+    if (session.state == SESSION_REQUESTED)
+        return session_expire(flow, session_id, EXPIRED_TIME);
+    e = last_word(flow, &session, &last_ms);
+    if (e != ERR_OK)
+        return e;
+    due_ms
+        = last_ms + session.idle_ms < session.ends_ms ? last_ms + session.idle_ms : session.ends_ms;
+    if (due_ms <= flow->now_ms)
+        return session_expire(flow, session_id, EXPIRED_TIME);
+    return store_session_due_set(flow->store, session_id, due_ms);
+}
+
+static enum err sessions_step(struct flow *flow)
+{
+    int64_t ids[SESSIONS_A_STEP];
+    size_t count = 0;
+    enum err e = ERR_OK;
+
+    flow->sweep->sessions_left = false;
+    if (may_end_sessions(flow))
+        e = store_session_due(flow->store, flow->now_ms, ids, SESSIONS_A_STEP, &count);
+    for (size_t i = 0; e == ERR_OK && i < count; i++)
+        e = session_look(flow, ids[i]);
+    flow->sweep->sessions_left = count == SESSIONS_A_STEP;
+    return e;
+}
+
+/* Sessions that ended long ago, with all that remembers them. */
+static enum err forget_step(struct flow *flow)
+{
+    int64_t id;
+
+    flow->sweep->forgotten_left = false;
+    if (flow->now_ms < LIMIT_KEEP_MS)
+        return ERR_OK;
+    for (int i = 0; i < FORGOTTEN_A_STEP; i++) {
+        enum err e = store_session_sweep(flow->store, flow->now_ms - LIMIT_KEEP_MS, &id);
+
+        if (e != ERR_OK)
+            return e == ERR_NOT_FOUND ? ERR_OK : e;
+    }
+    flow->sweep->forgotten_left = true;
+    return ERR_OK;
+}
+
+/* ---- one sweep, step by step ----------------------------------------------------------------- */
+
+static enum err sweep_step(struct flow *flow)
+{
+    struct sweep *sweep = flow->sweep;
+
+    if (sweep->stream_at < sweep->stream_count)
+        return expire_step(flow);
+    if (sweep->sessions_left)
+        return sessions_step(flow);
+    if (sweep->forgotten_left)
+        return forget_step(flow);
+    sweep->walking = false;
+    sweep->sweep_ms = flow->elapsed_ms + LIMIT_SWEEP_MS;
+    return ERR_OK;
+}
+
+static enum err sweep_begin(struct flow *flow)
+{
+    struct sweep *sweep = flow->sweep;
+
+    /* A clock that has jumped ends nothing. */
+    if (!store_clock_sound(flow->store, flow->now_ms, flow->elapsed_ms)) {
+        sweep->sweep_ms = flow->elapsed_ms + LIMIT_SWEEP_MS;
+        return ERR_OK;
+    }
+    sweep->walking = sweep->sessions_left = sweep->forgotten_left = true;
+    return expire_begin(flow);
+}
+
+/* ---- minutes and hours ----------------------------------------------------------------------- */
+
+struct seeing {
+    struct flow *flow;
+    enum err err;
+};
+
+static void see_peer(struct peer *peer, void *ctx)
+{
+    struct seeing *seeing = ctx;
+    struct flow *flow = seeing->flow;
+
+    if (flow->elapsed_ms - peer->heard_ms >= LIMIT_SILENCE_MS) {
+        peer_leave(flow, peer, true);
+        peer->seen_ms = 0;
+    }
+    if (seeing->err != ERR_OK || flow->now_ms < peer->seen_ms + SEEN_MS)
+        return;
+    peer->seen_ms = flow->now_ms;
+    seeing->err = store_agent_seen(flow->store, peer->agent_id, flow->now_ms);
+}
+
+static enum err minute_step(struct flow *flow)
+{
+    const struct flow_counters *counters = &flow->counters;
+    struct minute_counts counts = { .frames_in = counters->frames_in,
+                                    .bytes_in = counters->bytes_in,
+                                    .frames_out = counters->frames_out,
+                                    .bytes_out = counters->bytes_out,
+                                    .expired = counters->expired,
+                                    .refused = counters->refused,
+                                    .commits = counters->commits };
+    struct seeing seeing = { flow, ERR_OK };
+    struct store_facts facts;
+    enum err e;
+
+    peers_each(flow, see_peer, &seeing);
+    if (seeing.err != ERR_OK)
+        return seeing.err;
+    store_facts(flow->store, &facts);
+    counts.commit_us_max = facts.commit_us_max;
+    counts.connected = peers_online(flow);
+    e = store_minute_add(flow->store, flow->now_ms, &counts);
+    if (e == ERR_OK)
+        e = store_minute(flow->store, flow->now_ms);
+    if (e != ERR_OK)
+        return e;
+    flow->counters = (struct flow_counters){ 0 };
+    flow->sweep->minute_ms = flow->elapsed_ms + MINUTE_MS;
+    return ERR_OK;
+}
+
+static enum err hour_step(struct flow *flow)
+{
+    struct sweep *sweep = flow->sweep;
+    enum err e = store_sweep_old(flow->store, flow->now_ms, &sweep->old_left);
+
+    sweep->hour_ms = flow->elapsed_ms + (sweep->old_left ? 0 : HOUR_MS);
+    return e;
+}
+
+/* ---- keys that leave later ------------------------------------------------------------------- */
+
+void key_ends_later(struct flow *flow, const uint8_t key[static 32], uint64_t in_ms)
+{
+    struct key_end *end = mem_zeroed(1, sizeof *end);
+
+    memcpy(end->key, key, sizeof end->key);
+    end->at_ms = flow->elapsed_ms + in_ms;
+    end->next = flow->key_ends;
+    flow->key_ends = end;
+}
+
+void key_ends_free(struct flow *flow)
+{
+    while (flow->key_ends) {
+        struct key_end *end = flow->key_ends;
+
+        flow->key_ends = end->next;
+        free(end);
+    }
+}
+
+static void keys_step(struct flow *flow)
+{
+    struct key_end **at = &flow->key_ends;
+
+    while (*at) {
+        struct key_end *end = *at;
+        struct outgoing *drop;
+
+        if (end->at_ms > flow->elapsed_ms) {
+            at = &end->next;
+            continue;
+        }
+        drop = outgoing_new(OUT_KEY_DROP, 0);
+        memcpy(drop->key, end->key, sizeof drop->key);
+        outgoing_put(&flow->turn.out, drop);
+        *at = end->next;
+        free(end);
+    }
+    turn_hand_out(flow);
+}
+
+/* ---- the timer ------------------------------------------------------------------------------- */
+
+/* Runs a step in a turn of its own, if it is due.  A step that fails is tried again later: it has
+ * changed nothing in the store. */
+static enum err step_if(struct flow *flow, bool due, enum err (*step)(struct flow *flow),
+                        uint64_t *again_ms)
+{
+    enum err e;
+
+    if (!due)
+        return ERR_OK;
+    e = turn_begin(flow);
+    if (e == ERR_OK)
+        e = turn_end(flow, step(flow));
+    if (e == ERR_OK)
+        return ERR_OK;
+    *again_ms = flow->elapsed_ms + IDLE_MS;
+    flow->sweep->walking = false;
+    return store_broken(flow->store) ? ERR_STORE : ERR_OK;
+}
+
+static enum err idle_step(struct flow *flow)
+{
+    bool did = false;
+    enum err e = ERR_OK;
+
+    if (flow->elapsed_ms - flow->busy_ms >= IDLE_MS)
+        e = store_maintain(flow->store, true, &did);
+    flow->sweep->idle_ms = flow->elapsed_ms + IDLE_MS;
+    return e == ERR_OK || !store_broken(flow->store) ? ERR_OK : ERR_STORE;
+}
+
+enum err flow_tick(struct flow *flow)
+{
+    struct sweep *sweep = flow->sweep;
+    uint64_t now, unused;
+    enum err e;
+
+    flow_look_at_clock(flow);
+    flow_look_at_disk(flow, 0);
+    now = flow->elapsed_ms;
+    keys_step(flow);
+    e = step_if(flow, flow->parked_until_ms <= now, fetch_end_overdue, &unused);
+    if (e == ERR_OK)
+        e = step_if(flow, !sweep->walking && sweep->sweep_ms <= now, sweep_begin, &sweep->sweep_ms);
+    if (e == ERR_OK)
+        e = step_if(flow, sweep->walking, sweep_step, &sweep->sweep_ms);
+    if (e == ERR_OK)
+        e = step_if(flow, sweep->minute_ms <= now, minute_step, &sweep->minute_ms);
+    if (e == ERR_OK)
+        e = step_if(flow, sweep->hour_ms <= now, hour_step, &sweep->hour_ms);
+    if (e == ERR_OK)
+        e = deliver_woken(flow);
+    if (e == ERR_OK && sweep->idle_ms <= now)
+        e = idle_step(flow);
+    return e == ERR_OK || !store_broken(flow->store) ? ERR_OK : ERR_STORE;
+}
+
+static uint64_t sooner(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+uint64_t flow_next_tick_ms(const struct flow *flow)
+{
+    const struct sweep *sweep = flow->sweep;
+    uint64_t next = sooner(sooner(sweep->minute_ms, sweep->hour_ms),
+                           sooner(sweep->idle_ms, flow->parked_until_ms));
+
+    next = sooner(next, sweep->walking ? 0 : sweep->sweep_ms);
+    for (const struct key_end *end = flow->key_ends; end; end = end->next)
+        next = sooner(next, end->at_ms);
+    return next;
+}
