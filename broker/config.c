@@ -1,6 +1,7 @@
 #include "broker/config.h"
 
 #include <ctype.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "shared/base/log.h"

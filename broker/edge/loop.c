@@ -13,13 +13,14 @@
 #include "shared/base/log.h"
 #include "shared/net/socket.h"
 
-#define ENDPOINTS_MOST 8
-#define LOOK_MS        100
-#define RETRY_MS       2
-#define KICK_AFTER_MS  200 /* so that what was handed out before leaves */
-#define SILENT_MS      15000
-#define LINGER_MS      500
-#define BACK_IN_MS     5000 /* what agents are told when we go down */
+#define ENDPOINTS_MOST    8
+#define LOOK_MS           100
+#define RETRY_MS          2
+#define KICK_AFTER_MS     200 /* so that what was handed out before leaves */
+#define SILENT_MS         15000
+#define LINGER_MS         500
+#define ANSWERS_WITHIN_MS 10000
+#define BACK_IN_MS        5000 /* what agents are told when we go down */
 
 struct loop {
     zloop_t *zloop; /* owned, as everything but flow */
@@ -257,6 +258,8 @@ static void begin_stop(struct loop *loop)
     loop->stopping = true;
     loop->stop_by_ms = clock_elapsed_ms() + loop->grace_ms;
     log_event(LOG_INFO, "stopping", "count=%zu", connections_count(&loop->listener.connections));
+    if (loop->hooks.stopping)
+        loop->hooks.stopping(loop->hooks.ctx);
     zloop_poller_end(loop->zloop, &item);
     goodbye->next = arrival_note(ARRIVAL_END, 0);
     arrivals_push(&loop->arrivals, goodbye);
@@ -326,10 +329,27 @@ enum err loop_open(struct loop **out, const struct loop_options *options)
     return e;
 }
 
+/* The actor has come round once. */
+static enum err await_echo(struct loop *loop)
+{
+    uint64_t until_ms = clock_elapsed_ms() + ANSWERS_WITHIN_MS;
+
+    arrivals_push(&loop->arrivals, arrival_note(ARRIVAL_ECHO, ++loop->echo));
+    while (!loop_store_answers(loop)) {
+        if (clock_elapsed_ms() >= until_ms)
+            return ERR_UNREACHABLE;
+        usleep(1000);
+    }
+    return ERR_OK;
+}
+
 enum err loop_start(struct loop *loop, struct flow *flow)
 {
-    departures_publish(&loop->departures); /* the keys that the flow announced */
-    return actor_start(&loop->actor, flow, &loop->arrivals, &loop->departures);
+    enum err e;
+
+    departures_publish(&loop->departures); /* what the flow handed out until now */
+    e = actor_start(&loop->actor, flow, &loop->arrivals, &loop->departures);
+    return e == ERR_OK ? await_echo(loop) : e;
 }
 
 static void poll_socket(struct loop *loop, void *socket, zloop_fn *handler)
@@ -353,7 +373,8 @@ enum err loop_listen(struct loop *loop, const struct curve_keys *keys, const cha
 {
     enum err e = gate_bind(loop->gate);
 
-    take_departures(loop); /* an empty set admits nobody */
+    departures_publish(&loop->departures);
+    take_departures(loop); /* the keys that the flow announced; an empty set admits nobody */
     for (size_t i = 0; i < count && i < ENDPOINTS_MOST && e == ERR_OK; i++) {
         e = listener_bind(&loop->listener, endpoints[i], loop->endpoint[i],
                           sizeof loop->endpoint[i]);

@@ -2,7 +2,7 @@
  * loop - the broker's outside: sockets, signals, timers, the operator's socket.  It starts the
  * store actor, feeds it and sends what comes of it.
  *
- * Order    loop_open(), flow_open() with loop_hand_out() as port, loop_start(), loop_listen(),
+ * Order    loop_open(), flow_open() with loop_hand_out() as port, loop_listen(), loop_start(),
  *          loop_control(), loop_run(); then flow and store are closed, then loop_close().
  * Thread   main; loop_hand_out() also the actor's.
  * Signals  TERM, INT, HUP, USR1 must be blocked before the first thread is made.
@@ -26,8 +26,9 @@ struct loop_hooks {
     bool (*command)(void *ctx, uint64_t conn, struct bytes line);
     /* Lines for conn 0: answers to loop_command() of ours. */
     void (*answer)(void *ctx, struct bytes lines);
-    void (*summary)(void *ctx); /* SIGUSR1 */
-    void (*second)(void *ctx);  /* every second; `alive`: the actor answered since the last call */
+    void (*summary)(void *ctx);  /* SIGUSR1 */
+    void (*second)(void *ctx);   /* every second */
+    void (*stopping)(void *ctx); /* no more requests are taken */
 };
 
 struct loop_options {
@@ -44,7 +45,8 @@ void loop_close(struct loop **loop);
 /* The flow's way out; takes it. */
 void loop_hand_out(struct loop *loop, struct outgoing *out);
 
-/* The store actor begins.  Borrows `flow` until loop_run() has returned, or loop_abandon(). */
+/* The store actor begins, and has answered once.  Borrows `flow` until loop_run() has returned, or
+ * loop_abandon(). */
 enum err loop_start(struct loop *loop, struct flow *flow);
 
 /*
