@@ -91,9 +91,14 @@ static const struct config_key keys[KEY_COUNT] = {
                        .help = "published: when it looks at its mail" },
 };
 
+struct config *settings_defaults(void)
+{
+    return config_new(keys, KEY_COUNT);
+}
+
 struct config *settings_read(const struct profile *profile, struct failure *failure)
 {
-    struct config *config = config_new(keys, KEY_COUNT);
+    struct config *config = settings_defaults();
     char *file = place_join(profile->dir, PROFILE_SETTINGS);
 
     if (config_read(config, file, true) != ERR_OK) {

@@ -7,7 +7,10 @@
 #include "agent/flow/agent.h"
 #include "shared/config/config.h"
 
-/* All keys at their defaults, then the profile's file.  NULL: `failure` names the first problem. */
+/* All keys at their defaults. */
+struct config *settings_defaults(void);
+
+/* Those, then the profile's file.  NULL: `failure` names the first problem. */
 struct config *settings_read(const struct profile *profile, struct failure *failure);
 
 /* What the core obeys.  The endpoint stays empty unless the file has a broker. */

@@ -1,0 +1,52 @@
+/*
+ * cmd - what the verbs of `sealpost` share: choose the profile, make the call, print what comes.
+ *
+ * A verb checks its arguments (nothing is opened before that), fills a struct cmd and runs it. JSON
+ * is printed as it comes; text is the verb's own.
+ */
+#ifndef CLI_CMD_H
+#define CLI_CMD_H
+#include <jansson.h>
+
+#include "agent/api/client.h"
+#include "shared/cli/cli.h"
+#include "shared/cli/out.h"
+
+struct cmd {
+    struct cli *cli;
+    struct client_call call;
+    char command[80];
+    /* Text of one object; NULL: nothing. */
+    void (*text)(struct cmd *cmd, json_t *object);
+    struct out_table *table; /* owned; printed after the last object, before an error */
+    const char *nothing;     /* the note instead of an empty table */
+    bool raw;                /* `text` even with --json */
+};
+
+/* `call` is the worker's verb.  False: --timeout is no duration, and that was told. */
+bool cmd_init(struct cmd *cmd, struct cli *cli, const char *call);
+
+void cmd_text(struct cmd *cmd, const char *key, const char *value); /* NULL: not set */
+void cmd_flag(struct cmd *cmd, const char *key, bool value);        /* false: not set */
+void cmd_number(struct cmd *cmd, const char *key, uint64_t value);
+
+/* Chooses the profile and makes the call; gives the exit code.  Frees what cmd_init() made. */
+int cmd_run(struct cmd *cmd);
+/* The same for a profile at hand; does not print the failure. */
+int cmd_run_on(struct cmd *cmd, struct profile *profile, struct failure *failure);
+/* For verbs that end before they run. */
+void cmd_free(struct cmd *cmd);
+
+/* -a and its relatives.  False: `exit` after the error was told. */
+bool cmd_profile(struct cli *cli, struct profile *profile, int *exit);
+
+/* Prints in the form asked for. */
+int cmd_failure(struct cli *cli, const struct failure *failure);
+
+/* Is it a name, or id:FINGERPRINT?  Else the exit code after the error was told; +GROUP is none
+ * yet. */
+int cmd_check_peer(struct cli *cli, const char *peer);
+/* --from of recv and inbox into the parameter `from`; 0, or an exit code. */
+int cmd_take_from(struct cmd *cmd);
+
+#endif
