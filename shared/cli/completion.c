@@ -49,7 +49,7 @@ static void print_bash(struct cli *cli)
     if (dynamic)
         out_print(cli,
                   "    if [[ $cur != -* && -n $verb ]]; then\n"
-                  "        words=\"$(%s __complete \"${COMP_WORDS[@]:1:COMP_CWORD}\" "
+                  "        words=\"$(%s __complete -- \"${COMP_WORDS[@]:1:COMP_CWORD}\" "
                   "2>/dev/null)\"\n    fi\n",
                   name);
     out_print(cli,
@@ -110,7 +110,7 @@ static void print_zsh(struct cli *cli)
         out_print(cli, "    %s) _arguments", verb->name);
         print_zsh_flags(cli, verb);
         if (dynamic)
-            out_print(cli, " '*:word:(${(f)\"$(%s __complete $words[2,CURRENT] 2>/dev/null)\"})'",
+            out_print(cli, " '*:word:(${(f)\"$(%s __complete -- $words[2,CURRENT] 2>/dev/null)\"})'",
                       name);
         else
             out_print(cli, " '*:word:_files'");
@@ -155,7 +155,7 @@ static void print_fish(struct cli *cli)
         print_fish_flags(cli, verb->flags, when);
         if (dynamic)
             out_print(cli,
-                      "complete -c %s -n '%s' -a '(%s __complete (commandline -opc)[2..-1] "
+                      "complete -c %s -n '%s' -a '(%s __complete -- (commandline -opc)[2..-1] "
                       "(commandline -ct) 2>/dev/null)'\n",
                       name, when, name);
     }
