@@ -439,6 +439,8 @@ int broker_run(struct cli *cli, const struct broker_start *start)
 
     net_start();
     block_signals();
+    log_event(LOG_INFO, "starting", "version=%s file=%s", SEALPOST_VERSION,
+              log_value(start->config_file));
     code = open_all(&broker);
     if (code == 0) {
         say_ready(&broker);

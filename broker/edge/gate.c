@@ -22,6 +22,7 @@ struct gate {
     struct bucket all;
     struct gate_limits limits;
     struct gate_counts counts;
+    bool quiet;
     void *zap; /* owned */
 };
 
@@ -134,6 +135,11 @@ void *gate_socket(const struct gate *gate)
     return gate->zap;
 }
 
+void gate_quiet(struct gate *gate, bool quiet)
+{
+    gate->quiet = quiet;
+}
+
 struct zap_part {
     uint8_t at[ZAP_PART_MOST];
     size_t len; /* more than ZAP_PART_MOST: it was cut */
@@ -216,11 +222,11 @@ void gate_serve(struct gate *gate, size_t connections, uint64_t now_ms)
             gate->counts.malformed++;
         }
         count_answer(gate, answer);
-        if (answer != GATE_ADMIT) {
+        if (answer != GATE_ADMIT && !gate->quiet)
             log_event(LOG_WARN, "handshake_refused", "addr=%s key=%.8s code=%d", log_value(address),
                       *user ? user : "-", (int)answer);
+        if (answer != GATE_ADMIT)
             user[0] = 0;
-        }
         zap_reply(gate->zap, &part[1], answer, user);
     }
 }

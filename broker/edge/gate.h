@@ -55,6 +55,8 @@ void gate_counts(const struct gate *gate, struct gate_counts *out);
 /* Makes and binds the REP socket that ZAP asks.  ERR_UNSUPPORTED. */
 enum err gate_bind(struct gate *gate);
 void *gate_socket(const struct gate *gate);
+/* Refusals are not logged: the self-test provokes one. */
+void gate_quiet(struct gate *gate, bool quiet);
 /* Answers what is waiting. */
 void gate_serve(struct gate *gate, size_t connections, uint64_t now_ms);
 

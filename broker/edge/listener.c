@@ -62,7 +62,10 @@ void listener_close(struct listener *listener, int linger_ms)
 
 enum err listener_bind(struct listener *listener, const char *endpoint, char *bound, size_t size)
 {
-    if (zmq_bind(listener->router, endpoint) != 0
+    int ipv6 = strchr(endpoint, '[') != NULL; /* else addresses of IPv4 look like ::ffff:… */
+
+    if (zmq_setsockopt(listener->router, ZMQ_IPV6, &ipv6, sizeof ipv6) != 0
+        || zmq_bind(listener->router, endpoint) != 0
         || zmq_getsockopt(listener->router, ZMQ_LAST_ENDPOINT, bound, &size) != 0)
         return ERR_UNSUPPORTED;
     return ERR_OK;

@@ -119,7 +119,6 @@ enum err socket_listener(void **out, const uint8_t secret_key[static CURVE_KEY_L
         { ZMQ_HEARTBEAT_TIMEOUT, 45000, true },
         { ZMQ_TCP_KEEPALIVE, 1, true },
         { ZMQ_TCP_KEEPALIVE_IDLE, 60, true },
-        { ZMQ_IPV6, 1, true },
     };
     void *socket = zmq_socket(net_context(), ZMQ_ROUTER);
     enum err e = socket ? domain_set(socket) : ERR_UNSUPPORTED;
