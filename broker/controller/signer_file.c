@@ -38,9 +38,9 @@ enum err signer_create(int keys_fd, const char *name, const uint8_t seed[static 
 
 void signer_new(struct signer **out, const uint8_t seed[static 32])
 {
-    struct signer *signer = sodium_malloc(sizeof *signer);
+    struct signer *signer;
 
-    if (!signer)
+    if (sodium_init() < 0 || !(signer = sodium_malloc(sizeof *signer)))
         abort();
     memset(signer, 0, sizeof *signer);
     crypto_sign_seed_keypair(signer->ck, signer->sk, seed);
