@@ -1,4 +1,3 @@
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "broker/flow/flow_internal.h"
@@ -71,7 +70,7 @@ void flow_settings_default(struct flow_settings *out)
                                    .requests_open = LIMIT_REQUESTS_OPEN,
                                    .send_per_s = 50,
                                    .send_burst = 500,
-                                   .prekeys_per_h = 300,
+                                   .prekeys_per_h = 30,
                                    .frame_ttl_max_ms = LIMIT_FRAME_LIFE_MS,
                                    .store_max_bytes = 4096 * mib,
                                    .disk_floor_bytes = 256 * mib,
@@ -284,36 +283,13 @@ enum err request_run(struct flow *flow, const struct request *request)
     return ERR_OK;
 }
 
-/* For the operator: the same as an object of cli 6.1. */
-static void operator_refuse(struct reply *reply, enum err e)
-{
-    static const struct {
-        enum err e;
-        int exit;
-        const char *code;
-    } codes[] = { { ERR_DISK, 4, "broker_disk" },
-                  { ERR_BUSY, 4, "busy" },
-                  { ERR_INTERNAL, 1, "internal" } };
-    char line[256];
-    size_t i = 0;
-    int len;
-
-    while (codes[i].e != e && codes[i].e != ERR_INTERNAL)
-        i++;
-    len = snprintf(line, sizeof line,
-                   "{\"v\":1,\"type\":\"error\",\"code\":\"%s\",\"exit\":%d,\"message\":\"%s\","
-                   "\"hint\":null,\"wire\":\"%s\"}\n",
-                   codes[i].code, codes[i].exit, err_text(e), err_name(e));
-    reply_operator(reply, bytes_of(line, (size_t)len), true);
-}
-
 void request_refuse(struct flow *flow, const struct request *request, enum err e)
 {
     struct reply reply;
 
     reply_begin(&reply, flow, request);
     if (request->by.kind == BY_OPERATOR) {
-        operator_refuse(&reply, e);
+        control_refuse(&reply, e);
         reply_finish(&reply, ERR_OK);
     } else {
         reply_finish(&reply, e);
