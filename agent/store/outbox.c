@@ -35,8 +35,8 @@
     X(NEXT_OPEN, OUT_COLUMNS " WHERE outbox_id > ?1 AND state <= 3 AND kind = 0"                   \
                              " ORDER BY outbox_id LIMIT 1")                                        \
     X(LAST_SEALED, "SELECT sealed_ms FROM outbox WHERE scope_id = ?1 ORDER BY seq DESC LIMIT 1")   \
-    X(ACCEPTED,                                                                                    \
-      "UPDATE outbox SET state = 3, accepted_ms = ?2 WHERE outbox_id = ?1 AND state = 2")          \
+    X(ACCEPTED, "UPDATE outbox SET state = 3, accepted_ms = ?2 WHERE outbox_id = ?1 AND state = 2" \
+                " AND scope_id = ?3 AND seq = ?4")                                                 \
     X(ACCEPTED_TO, "UPDATE outbox SET state = 3, accepted_ms = coalesce(accepted_ms, ?3)"          \
                    " WHERE scope_id = ?1 AND seq <= ?2 AND state = 2")                             \
     X(UNACCEPTED_FROM, "UPDATE outbox SET state = 2, retry_ms = 0"                                 \
@@ -289,10 +289,13 @@ uint64_t profile_out_last_sealed_ms(struct agent_store *store, int64_t scope_id)
     return (uint64_t)in_number(store, last, 0);
 }
 
-void profile_out_accepted(struct agent_store *store, int64_t outbox_id, uint64_t now_ms)
+void profile_out_accepted(struct agent_store *store, int64_t scope_id, uint64_t seq,
+                          int64_t outbox_id, uint64_t now_ms)
 {
     sqlite3_stmt *set = of(store, STMT_ACCEPTED);
 
+    bind_int(set, 3, scope_id);
+    bind_u64(set, 4, seq);
     bind_int(set, 1, outbox_id);
     bind_u64(set, 2, now_ms);
     in_run(store, set);

@@ -63,7 +63,9 @@ bool profile_out_next_open(struct agent_store *store, int64_t after, struct prof
 /* When the newest of my frames in the scope was sealed; 0 if none is known. */
 uint64_t profile_out_last_sealed_ms(struct agent_store *store, int64_t scope_id);
 
-void profile_out_accepted(struct agent_store *store, int64_t outbox_id, uint64_t now_ms);
+/* Under this number, not under another one that it got since. */
+void profile_out_accepted(struct agent_store *store, int64_t scope_id, uint64_t seq,
+                          int64_t outbox_id, uint64_t now_ms);
 /* After SYNC: what the broker has and has not. */
 void profile_out_accepted_to(struct agent_store *store, int64_t scope_id, uint64_t seq,
                              uint64_t now_ms);

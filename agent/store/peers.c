@@ -9,6 +9,7 @@
     X(GET, PEER_COLUMNS " WHERE peer_id = ?1")                                                     \
     X(FIND, PEER_COLUMNS " WHERE id = ?1")                                                         \
     X(PINNED, PEER_COLUMNS " WHERE name = ?1 AND id <> ?2 AND pin IN (1, 2) LIMIT 1")              \
+    X(HAS_PIN, "SELECT 1 FROM peer WHERE name = ?1 AND pin = ?2 LIMIT 1")                          \
     X(ADD, "INSERT INTO peer (id, name, pin, first_seen_ms) VALUES (?1, ?2, 0, ?3)")               \
     X(LEARN, "UPDATE peer SET identity_key = ?2, card_gen = ?3, card_hash = ?4, credential = ?5"   \
              " WHERE peer_id = ?1")                                                                \
@@ -65,6 +66,15 @@ bool profile_peer_pinned(struct agent_store *store, const char *name, const uint
     bind_text(pinned, 1, name);
     bind_blob(pinned, 2, but, 32);
     return take_peer(store, pinned, out);
+}
+
+bool profile_peer_has_pin(struct agent_store *store, const char *name, enum peer_pin pin)
+{
+    sqlite3_stmt *has = in_stmt(store, IN_PEERS, STMT_HAS_PIN);
+
+    bind_text(has, 1, name);
+    bind_int(has, 2, pin);
+    return in_number(store, has, 0) != 0;
 }
 
 int64_t profile_peer_add(struct agent_store *store, const uint8_t aid[static 32], const char *name,

@@ -28,6 +28,8 @@ bool profile_peer_find(struct agent_store *store, const uint8_t aid[static 32],
 /* Another agent's pin on this name, first use or verified. */
 bool profile_peer_pinned(struct agent_store *store, const char *name, const uint8_t but[static 32],
                          struct profile_peer *out);
+/* Is there an agent known by this name with this pin? */
+bool profile_peer_has_pin(struct agent_store *store, const char *name, enum peer_pin pin);
 /* A new row, nothing known yet. */
 int64_t profile_peer_add(struct agent_store *store, const uint8_t aid[static 32], const char *name,
                          uint64_t now_ms);
