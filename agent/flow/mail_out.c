@@ -1,0 +1,330 @@
+/* Mail out, as programs see it: queue a message, and what has become of it. */
+#include "agent/flow/contact.h"
+#include "agent/flow/link.h"
+#include "agent/flow/outgoing.h"
+#include "agent/flow/views.h"
+#include "agent/store/dead.h"
+#include "agent/store/log.h"
+#include "agent/store/sessions.h"
+#include "shared/base/crash.h"
+#include "shared/wire/limit.h"
+
+/* ------------------------------------------------------------------ send */
+
+static enum err may_send(struct agent *agent, const struct send_request *request,
+                         struct profile_peer *peer)
+{
+    if (request->body.len > ENVELOPE_BODY_MAX
+        || request->media_type.len > ENVELOPE_CONTENT_TYPE_MAX)
+        return ERR_TOO_LARGE;
+    if (memcmp(request->to, agent->me.row.id, 32) == 0)
+        return ERR_FORBIDDEN;
+    if (!agent_contact_row(agent, request->to, peer))
+        return ERR_UNKNOWN_AGENT;
+    if (peer->revoked_ms || profile_log_revoked(agent->store, request->to))
+        return ERR_CERT_REVOKED;
+    if (peer->pin == PIN_BLOCKED)
+        return ERR_BLOCKED;
+    if (peer->pin == PIN_CHANGED || profile_peer_has_pin(agent->store, peer->name, PIN_CHANGED))
+        return ERR_KEY_CHANGED;
+    return ERR_OK;
+}
+
+static bool outbox_full(struct agent *agent)
+{
+    struct profile_out_counts counts;
+
+    if (agent->open_messages < LIMIT_OUTBOX_MAX)
+        return false;
+    profile_out_counts(agent->store, &counts);
+    agent->open_messages = counts.open;
+    return counts.open >= LIMIT_OUTBOX_MAX;
+}
+
+static bool exists(struct agent *agent, const uint8_t id[static 16])
+{
+    struct profile_out row;
+    struct profile_dead dead;
+
+    return profile_out_find(agent->store, id, &row) || profile_dead_find(agent->store, id, &dead);
+}
+
+static void thread_of(struct agent *agent, const struct send_request *request,
+                      const uint8_t id[static 16], uint8_t thread[static 16])
+{
+    struct profile_in in;
+    struct profile_out out;
+
+    memcpy(thread, id, 16);
+    if (!request->has_reply_to)
+        return;
+    if (profile_in_find(agent->store, request->reply_to, &in))
+        memcpy(thread, in.thread, 16);
+    else if (profile_out_find(agent->store, request->reply_to, &out))
+        memcpy(thread, out.thread, 16);
+    else
+        memcpy(thread, request->reply_to, 16);
+}
+
+static void queue_message(struct agent *agent, const struct send_request *request,
+                          const struct profile_peer *peer, const uint8_t id[static 16])
+{
+    uint64_t now = agent_now(agent);
+    uint64_t ttl = agent->settings.ttl_ms < LIMIT_FRAME_LIFE_MS ? agent->settings.ttl_ms
+                                                                : LIMIT_FRAME_LIFE_MS;
+    struct profile_out row = { .peer_id = peer->peer_id,
+                               .bytes = request->body.len,
+                               .created_ms = now,
+                               .expires_ms = now + ttl };
+    struct envelope envelope = { .kind = ENVELOPE_USER,
+                                 .msg_id = id,
+                                 .ts_ms = now,
+                                 .schema_version = ENVELOPE_SCHEMA_VERSION,
+                                 .content_type = request->media_type,
+                                 .body = request->body };
+    struct buf plain = { 0 };
+
+    memcpy(row.msg_id, id, 16);
+    thread_of(agent, request, id, row.thread);
+    if (request->has_reply_to)
+        envelope.reply_to = request->reply_to;
+    if (!envelope.body.at)
+        envelope.body = bytes_of("", 0);
+    envelope_encode(&plain, &envelope);
+    profile_out_add(agent->store, &row, buf_bytes(&plain));
+    buf_wipe(&plain);
+    buf_free(&plain);
+    agent->open_messages++;
+    agent->queued = true;
+}
+
+enum err agent_send(struct agent *agent, const struct send_request *request, uint8_t id[static 16])
+{
+    struct profile_peer peer;
+    struct profile_session session;
+    enum err e;
+
+    agent_enter(agent);
+    CRASH_POINT("send.begun");
+    if (request->has_id && exists(agent, request->id)) {
+        memcpy(id, request->id, 16);
+        return agent_leave(agent);
+    }
+    e = may_send(agent, request, &peer);
+    if (e == ERR_OK && outbox_full(agent))
+        e = ERR_QUOTA;
+    if (e != ERR_OK) {
+        agent_store_rollback(agent->store);
+        return e;
+    }
+    if (request->has_id)
+        memcpy(id, request->id, 16);
+    else
+        agent_random(agent, id, 16);
+    queue_message(agent, request, &peer, id);
+    agent_outgoing_seal_queue(agent, peer.peer_id);
+    if (!profile_session_active(agent->store, peer.peer_id, &session))
+        agent->look_queue = true;
+    agent->changed = true;
+    return agent_leave(agent);
+}
+
+/* ------------------------------------------------------------------ state */
+
+static const char *reason_word(enum dead_reason reason)
+{
+    switch (reason) {
+    case DEAD_EXPIRED:
+        return "expired";
+    case DEAD_REFUSED:
+        return "refused";
+    case DEAD_UNDECRYPTABLE:
+        return "undecryptable";
+    case DEAD_REVOKED:
+        return "recipient_revoked";
+    case DEAD_SESSION_ENDED:
+        return "session_ended";
+    case DEAD_DAMAGED:
+        return "damaged";
+    case DEAD_PURGED:
+        return "purged";
+    case DEAD_READER_REMOVED:
+        return "reader_removed";
+    case DEAD_KEY_CHANGED:
+        return "key_changed";
+    case DEAD_STATE_LOST:
+        return "state_lost";
+    case DEAD_GAVE_UP:
+        return "gave_up";
+    case DEAD_DROPPED:
+        return "dropped";
+    case DEAD_REJECTED:
+        return "rejected";
+    case DEAD_BLOCKED:
+        return "blocked";
+    case DEAD_UNKNOWN_AGENT:
+        return "unknown_agent";
+    }
+    return "refused";
+}
+
+static enum outgoing_waits waits_for(struct agent *agent, const struct profile_out *row)
+{
+    struct profile_session session;
+
+    if (row->state == OUTBOX_DELIVERED)
+        return WAITS_FOR_NOTHING;
+    if (!agent->me.row.enrolled)
+        return WAITS_FOR_APPROVAL;
+    if (row->state == OUTBOX_QUEUED) {
+        struct profile_out first;
+        return profile_session_asked(agent->store, row->peer_id, &session)
+                       && profile_out_at(agent->store, session.session_id, 1, &first)
+                       && first.state == OUTBOX_ACCEPTED
+                   ? WAITS_FOR_CONSENT
+                   : WAITS_FOR_BROKER;
+    }
+    if (row->state == OUTBOX_SEALED)
+        return WAITS_FOR_BROKER;
+    return profile_session_get(agent->store, row->scope_id, &session)
+                   && session.state == SESSION_ASKED
+               ? WAITS_FOR_CONSENT
+               : WAITS_FOR_RECIPIENT;
+}
+
+static void last_refusal(struct agent *agent, const struct profile_out *row,
+                         struct outgoing_info *out)
+{
+    const struct agent_sender *sender
+        = row->scope_id ? agent_sender_of(agent, row->scope_id) : NULL;
+    const struct agent_opening *opening = agent_opening_of(agent, row->peer_id);
+
+    if (row->state > OUTBOX_SEALED)
+        return;
+    if (sender) {
+        out->wire = sender->refusal;
+        out->retry_after_ms = sender->retry_after_ms;
+    } else if (opening) {
+        out->wire = opening->refusal;
+        out->retry_after_ms = opening->retry_after_ms;
+    }
+}
+
+static void describe_envelope(struct bytes plain, struct outgoing_info *out)
+{
+    struct envelope envelope;
+
+    out->media_type = out->body = bytes_of("", 0);
+    if (envelope_decode(plain, &envelope) != ERR_OK)
+        return;
+    out->media_type = envelope.content_type;
+    out->body = envelope.body;
+    if (envelope.reply_to) {
+        out->has_reply_to = true;
+        memcpy(out->reply_to, envelope.reply_to, 16);
+    }
+}
+
+static void describe_out(struct agent *agent, const struct profile_out *row, char name[static 65],
+                         struct buf *plain, struct outgoing_info *out)
+{
+    static const enum outgoing_state states[] = { [OUTBOX_QUEUED] = OUT_QUEUED,
+                                                  [OUTBOX_SEALED] = OUT_QUEUED,
+                                                  [OUTBOX_ACCEPTED] = OUT_STORED,
+                                                  [OUTBOX_DELIVERED] = OUT_DELIVERED };
+    struct profile_peer peer = { 0 };
+    struct profile_session session;
+
+    *out = (struct outgoing_info){ .state = states[row->state],
+                                   .waits_for = waits_for(agent, row),
+                                   .attempts = row->tries + (row->state >= OUTBOX_ACCEPTED),
+                                   .next_try_ms = row->state == OUTBOX_SEALED ? row->retry_ms : 0,
+                                   .queued_ms = row->created_ms,
+                                   .stored_ms = row->accepted_ms,
+                                   .delivered_ms = row->delivered_ms,
+                                   .expires_ms = row->expires_ms,
+                                   .seq = row->seq };
+    memcpy(out->id, row->msg_id, 16);
+    memcpy(out->thread, row->thread, 16);
+    memcpy(out->digest, row->digest, 32);
+    if (profile_peer_get(agent->store, row->peer_id, &peer))
+        memcpy(out->to_aid, peer.id, 32);
+    memcpy(name, peer.name, sizeof peer.name);
+    out->to = bytes_of_text(name);
+    if (row->scope_id && profile_session_get(agent->store, row->scope_id, &session)) {
+        out->has_session = true;
+        memcpy(out->session, session.id, 16);
+    }
+    last_refusal(agent, row, out);
+    buf_clear(plain);
+    profile_out_message(agent->store, row->outbox_id, plain);
+    describe_envelope(buf_bytes(plain), out);
+}
+
+static void describe_dead(struct agent *agent, const struct profile_dead *dead,
+                          char name[static 65], struct buf *plain, struct outgoing_info *out)
+{
+    struct profile_peer peer = { 0 };
+    struct profile_session session;
+
+    *out = (struct outgoing_info){ .state = dead->reason == DEAD_EXPIRED   ? OUT_EXPIRED
+                                            : dead->reason == DEAD_DROPPED ? OUT_DROPPED
+                                                                           : OUT_REFUSED,
+                                   .reason = reason_word(dead->reason),
+                                   .attempts = dead->seq > 0,
+                                   .queued_ms = dead->created_ms,
+                                   .stored_ms = dead->accepted_ms,
+                                   .expires_ms = dead->at_ms,
+                                   .ended_ms = dead->at_ms,
+                                   .seq = dead->seq };
+    memcpy(out->id, dead->msg_id, 16);
+    memcpy(out->digest, dead->digest, 32);
+    if (profile_peer_get(agent->store, dead->peer_id, &peer))
+        memcpy(out->to_aid, peer.id, 32);
+    memcpy(name, peer.name, sizeof peer.name);
+    out->to = bytes_of_text(name);
+    if (dead->scope_id && profile_session_get(agent->store, dead->scope_id, &session)) {
+        out->has_session = true;
+        memcpy(out->session, session.id, 16);
+    }
+    buf_clear(plain);
+    profile_dead_message(agent->store, dead->dead_id, plain);
+    describe_envelope(buf_bytes(plain), out);
+    memcpy(out->thread, out->has_reply_to ? out->reply_to : out->id, 16);
+}
+
+enum err agent_outgoing_get(struct agent *agent, const uint8_t id[static 16],
+                            struct outgoing_info *out)
+{
+    struct agent_views *views = agent_views(agent);
+    struct profile_out row;
+    struct profile_dead dead;
+
+    buf_wipe(&views->out);
+    if (profile_out_find(agent->store, id, &row))
+        describe_out(agent, &row, views->name, &views->out, out);
+    else if (profile_dead_find(agent->store, id, &dead))
+        describe_dead(agent, &dead, views->name, &views->out, out);
+    else
+        return ERR_NOT_FOUND;
+    return agent_store_failure(agent->store);
+}
+
+enum err agent_outbox_each(struct agent *agent,
+                           void (*each)(void *ctx, const struct outgoing_info *info), void *ctx)
+{
+    struct profile_out row;
+    struct buf plain = { 0 };
+    char name[65];
+    int64_t after = 0;
+
+    while (profile_out_next_open(agent->store, after, &row)) {
+        struct outgoing_info info;
+        after = row.outbox_id;
+        describe_out(agent, &row, name, &plain, &info);
+        each(ctx, &info);
+    }
+    buf_wipe(&plain);
+    buf_free(&plain);
+    return agent_store_failure(agent->store);
+}

@@ -1,0 +1,280 @@
+/* The A side of a request: opening a session, and REQUEST until the broker has it. */
+#include <sodium.h>
+
+#include "agent/crypto/aead.h"
+#include "agent/crypto/handshake.h"
+#include "agent/crypto/dh.h"
+#include "agent/crypto/sign.h"
+#include "agent/flow/chain.h"
+#include "agent/flow/contact.h"
+#include "agent/flow/link.h"
+#include "agent/flow/outgoing.h"
+#include "agent/flow/session.h"
+#include "agent/store/dead.h"
+#include "agent/store/scopes.h"
+#include "agent/store/secrets.h"
+#include "shared/base/crash.h"
+#include "shared/base/log.h"
+#include "shared/trust/init0.h"
+#include "shared/trust/prekey.h"
+#include "shared/wire/limit.h"
+
+static const uint8_t preferred[] = { SUITE_CHACHA, SUITE_AES };
+
+/* The first that both signed cards list; 0: none. */
+static uint8_t choose_suite(const struct agent *agent, const struct card *card)
+{
+    for (size_t i = 0; i < sizeof preferred; i++) {
+        uint32_t bit = suite_bit(preferred[i]);
+        if ((agent->me.card_suites & bit) && (card->suites & bit) && aead_available(preferred[i]))
+            return preferred[i];
+    }
+    return 0;
+}
+
+/* The oldest queued message that is still alive. */
+static bool first_queued(struct agent *agent, int64_t peer_id, struct profile_out *row)
+{
+    while (profile_out_next_queued(agent->store, peer_id, 0, row)) {
+        if (row->expires_ms > agent_now(agent))
+            return true;
+        profile_dead_letter(agent->store, row, DEAD_EXPIRED, "", agent_now(agent));
+    }
+    return false;
+}
+
+struct bundle {
+    struct spk_statement spk;
+    struct bytes statement;
+    const uint8_t *opk; /* NULL: none */
+    uint32_t opk_id;
+};
+
+static enum err read_bundle(struct agent *agent, const struct credential *cred,
+                            const struct agent_opening *opening, struct bundle *out)
+{
+    if (opening->spk.len <= 64)
+        return ERR_NO_PREKEYS;
+    out->statement = bytes_of(opening->spk.at, opening->spk.len - 64);
+    out->opk = opening->opk.len == 36 ? opening->opk.at + 4 : NULL;
+    out->opk_id = out->opk ? get_u32(opening->opk.at) : 0;
+    return spk_verify(out->statement, opening->spk.at + opening->spk.len - 64, cred->aid,
+                      cred->card.ik, agent_now(agent), &out->spk);
+}
+
+static void write_init0(struct agent *agent, const struct credential *cred,
+                        const struct bundle *bundle, uint8_t suite, uint64_t expires_ms,
+                        const uint8_t ek_public[static 32], struct buf *out)
+{
+    struct init0 init = { .suite = suite, .mode = MODE_MAILBOX };
+    uint64_t now = agent_now(agent);
+
+    init.flags = bundle->opk ? INIT0_OPK_USED : 0;
+    memcpy(init.aid_a, agent->me.row.id, 32);
+    memcpy(init.aid_b, cred->aid, 32);
+    memcpy(init.card_hash_a, agent->me.card_hash, 32);
+    memcpy(init.card_hash_b, cred->card_hash, 32);
+    memcpy(init.ek_a, ek_public, 32);
+    init.spk_id = bundle->spk.id;
+    init.opk_id = bundle->opk_id;
+    init.ts_ms = now;
+    init.req_exp_ms = expires_ms;
+    init.idle_s = (uint32_t)(LIMIT_SESSION_IDLE_MS / 1000);
+    init0_encode(out, &init);
+}
+
+/* X3DH with the bundle; the ratchet begins. */
+static enum err begin_ratchet(struct agent *agent, const struct credential *cred,
+                              const struct bundle *bundle, struct bytes init0, uint8_t suite,
+                              const uint8_t ek_secret[static 32], struct ratchet *ratchet)
+{
+    struct handshake handshake;
+    struct handshake_words words = { init0, bundle->statement, bundle->opk };
+    struct buf dk = { 0 };
+    struct secret_info newest;
+    uint8_t first[32];
+    enum err e = ERR_CORRUPT;
+
+    if (profile_secret_newest(agent->store, SECRET_DK, agent->me.row.card_gen, &newest)
+        && profile_secret_get(agent->store, SECRET_DK, newest.number, NULL, &dk) && dk.len == 32) {
+        struct handshake_a keys = { .dk_a_sk = dk.at,
+                                    .ek_a_sk = ek_secret,
+                                    .dk_b = cred->card.dk,
+                                    .spk_b = bundle->spk.spk,
+                                    .opk_b = bundle->opk };
+        e = handshake_initiate(&handshake, &words, &keys);
+    }
+    agent_random(agent, first, sizeof first);
+    if (e == ERR_OK)
+        e = ratchet_init_a(ratchet, &handshake, suite, bundle->spk.spk, first);
+    sodium_memzero(&handshake, sizeof handshake);
+    sodium_memzero(first, sizeof first);
+    buf_wipe(&dk);
+    buf_free(&dk);
+    return e;
+}
+
+static enum err open_with(struct agent *agent, const struct profile_peer *peer,
+                          const struct credential *cred, const struct bundle *bundle,
+                          const struct profile_out *row, uint8_t suite)
+{
+    struct profile_session session = { .peer_id = peer->peer_id,
+                                       .state = SESSION_ASKED,
+                                       .mode = MODE_MAILBOX,
+                                       .suite = suite,
+                                       .opened_ms = agent_now(agent) };
+    struct ratchet ratchet;
+    struct buf init0 = { 0 }, body = { 0 };
+    uint8_t ek_secret[32], ek_public[32], digest[32];
+    enum err e;
+
+    session.due_ms = session.opened_ms + LIMIT_REQUEST_LIFE_MS;
+    if (row->expires_ms < session.due_ms)
+        session.due_ms = row->expires_ms;
+    agent_random(agent, ek_secret, sizeof ek_secret);
+    dh_public(ek_public, ek_secret);
+    write_init0(agent, cred, bundle, suite, session.due_ms, ek_public, &init0);
+    init0_sid(session.id, buf_bytes(&init0));
+    e = begin_ratchet(agent, cred, bundle, buf_bytes(&init0), suite, ek_secret, &ratchet);
+    if (e == ERR_OK) {
+        session.session_id = profile_scope_add(agent->store, session.id);
+        profile_session_add(agent->store, &session, &ratchet);
+        e = agent_outgoing_seal(agent, &session, &ratchet, peer, row, FRAME_REQUEST, digest);
+    }
+    if (e == ERR_OK) {
+        opened_body_encode(&body, buf_bytes(&init0), digest);
+        agent_chain_append(agent, &session, EVENT_OPENED, peer->id, buf_bytes(&body));
+        log_event(LOG_INFO, "session.open", "session=%s peer=%s", log_id(session.id), peer->name);
+    }
+    sodium_memzero(&ratchet, sizeof ratchet);
+    sodium_memzero(ek_secret, sizeof ek_secret);
+    buf_free(&init0);
+    buf_free(&body);
+    return e;
+}
+
+enum err agent_session_open(struct agent *agent, const struct profile_peer *peer,
+                            const struct credential *cred, const struct agent_opening *opening)
+{
+    struct profile_session session;
+    struct profile_out row;
+    struct bundle bundle;
+    uint8_t suite;
+    enum err e;
+
+    if (profile_session_active(agent->store, peer->peer_id, &session)
+        || profile_session_asked(agent->store, peer->peer_id, &session)
+        || !first_queued(agent, peer->peer_id, &row))
+        return ERR_NOT_FOUND;
+    if (peer->pin == PIN_CHANGED)
+        return ERR_KEY_CHANGED;
+    if ((e = read_bundle(agent, cred, opening, &bundle)) != ERR_OK)
+        return e;
+    if ((suite = choose_suite(agent, &cred->card)) == 0)
+        return ERR_UNSUPPORTED;
+    return open_with(agent, peer, cred, &bundle, &row, suite);
+}
+
+/* ------------------------------------------------------------------ REQUEST */
+
+static bool send_request(struct agent *agent, const struct profile_session *session,
+                         const struct profile_out *row)
+{
+    struct message message = agent_message(VERB_REQUEST);
+    struct list_maker events = { 0 };
+    struct profile_event opened;
+    struct buf frame = { 0 };
+    struct agent_asked *asked = NULL;
+
+    if (profile_events(agent->store, session->session_id, 0, &opened, 1) == 1
+        && profile_out_frame(agent->store, row->outbox_id, &frame)) {
+        struct bytes part = buf_bytes(&frame);
+        list_add_event(&events, &(struct wire_event){ opened.preimage, opened.sig,
+                                                      bytes_of(opened.body, opened.body_len) });
+        MESSAGE_SET(&message, events, list_of(&events));
+        asked = agent_ask(agent, &message, &part, 1);
+        if (asked) {
+            asked->scope_id = session->session_id;
+            asked->peer_id = session->peer_id;
+        }
+    }
+    list_free(&events);
+    buf_free(&frame);
+    return asked != NULL;
+}
+
+void agent_requests_send(struct agent *agent)
+{
+    struct profile_session session;
+    struct profile_out row;
+    int64_t after = 0;
+    uint64_t now = agent_now(agent);
+
+    if (!agent->look_requests)
+        return;
+    agent->look_requests = false;
+    while (profile_session_next_live(agent->store, after, &session)) {
+        after = session.session_id;
+        if (session.state != SESSION_ASKED || agent_is_asked(agent, VERB_REQUEST, after)
+            || !profile_out_at(agent->store, after, 1, &row) || row.state != OUTBOX_SEALED
+            || row.retry_ms > now)
+            continue;
+        if (!send_request(agent, &session, &row)) {
+            agent->look_requests = agent->link.busy;
+            return;
+        }
+    }
+}
+
+/* Nothing is at the broker: the message tries again in another session, or it is the end of it. */
+static void request_failed(struct agent *agent, const struct profile_session *session,
+                           const struct profile_out *row, enum err code)
+{
+    enum dead_reason reason = DEAD_REFUSED;
+
+    agent_sender_drop(agent, session->session_id);
+    profile_session_end(agent->store, session->session_id, SESSION_CLOSED);
+    if (code == ERR_NO_PREKEYS || code == ERR_EXPIRED || code == ERR_STATE
+        || code == ERR_STALE_TS) {
+        profile_out_queue_again(agent->store, row->outbox_id, false);
+        agent_opening_wait(agent, session->peer_id, code, 0);
+        return;
+    }
+    if (code == ERR_UNKNOWN_AGENT)
+        reason = DEAD_UNKNOWN_AGENT;
+    else if (code == ERR_CERT_REVOKED)
+        reason = DEAD_REVOKED;
+    profile_dead_letter(agent->store, row, reason, err_name(code), agent_now(agent));
+    agent->look_queue = true;
+}
+
+void agent_request_answer(struct agent *agent, const struct agent_asked *asked, enum err code,
+                          const struct message *message)
+{
+    struct profile_session session;
+    struct profile_out row;
+    uint64_t now = agent_now(agent);
+
+    if (!profile_session_get(agent->store, asked->scope_id, &session)
+        || session.state != SESSION_ASKED || !profile_out_at(agent->store, asked->scope_id, 1, &row)
+        || row.state != OUTBOX_SEALED)
+        return;
+    agent->changed = true;
+    if (code == ERR_OK) {
+        profile_out_accepted(agent->store, row.scope_id, row.seq, row.outbox_id, now);
+        CRASH_POINT("send.accepted");
+        return;
+    }
+    log_event(LOG_INFO, "request.refused", "session=%s error=%s", log_id(session.id),
+              err_name(code));
+    if (err_retry(code) == RETRY_SAME || code == ERR_HELLO) {
+        uint64_t after = message && MESSAGE_HAS(message, after_ms) ? message->after_ms : 0;
+        uint64_t wait = after ? after + agent_jitter(agent, 1000)
+                              : agent_backoff(agent, (unsigned)row.tries + 1);
+        profile_out_tried(agent->store, row.outbox_id, now + wait);
+        agent_refusal_note(agent, asked->scope_id, code, after);
+        agent_look_later(agent, 0, wait);
+    } else {
+        request_failed(agent, &session, &row, code);
+    }
+}

@@ -1,0 +1,227 @@
+#include "agent/flow/sync.h"
+
+#include "agent/crypto/sign.h"
+#include "agent/flow/chain.h"
+#include "agent/flow/identity.h"
+#include "agent/flow/link.h"
+#include "agent/flow/outgoing.h"
+#include "agent/flow/receipts.h"
+#include "agent/flow/replenish.h"
+#include "agent/flow/session.h"
+#include "agent/flow/watch.h"
+#include "agent/store/acks.h"
+#include "agent/store/alarms.h"
+#include "agent/store/outbox.h"
+#include "agent/store/scopes.h"
+#include "agent/store/sessions.h"
+#include "shared/base/log.h"
+#include "shared/trust/receipt.h"
+#include "shared/wire/limit.h"
+
+#define SCOPES_AT_ONCE 256
+
+enum sync_state { IN_STEP, BEHIND, ROLLBACK, UNKNOWN };
+
+void agent_sync_new_incarnation(struct agent *agent)
+{
+    log_event(LOG_WARN, "broker.restored", "incarnation=%s", log_id(agent->me.row.incarnation));
+    profile_acks_clear(agent->store);
+    profile_out_unaccepted_all(agent->store);
+    agent->prekeys_void = agent->prekeys_replace = true;
+}
+
+void agent_sync_begin(struct agent *agent)
+{
+    agent->sync_after = 0;
+    agent->syncing = agent->comparing = 0;
+    if (agent_log_read(agent))
+        agent_sync_scopes(agent);
+    else
+        agent_log_ask(agent);
+}
+
+/* The last number that I used and its digest, as the broker may be asked about it.  A request
+ * without an answer is not asked about: it is repeated. */
+static bool scope_to_ask(struct agent *agent, const struct profile_session *session,
+                         struct profile_scope *scope, uint8_t digest[static 32])
+{
+    struct profile_out row;
+
+    memset(digest, 0, 32);
+    if (!profile_scope_get(agent->store, session->session_id, scope))
+        return false;
+    if (scope->next_seq > 1
+        && profile_out_at(agent->store, scope->scope_id, scope->next_seq - 1, &row)) {
+        memcpy(digest, row.digest, 32);
+        if (session->state == SESSION_ASKED && row.state == OUTBOX_SEALED)
+            return false;
+    }
+    return true;
+}
+
+static void ask_scopes(struct agent *agent)
+{
+    struct message message = agent_message(VERB_SYNC);
+    struct list_maker scopes = { 0 };
+    struct profile_session session;
+
+    while (scopes.count < SCOPES_AT_ONCE
+           && profile_session_next_live(agent->store, agent->sync_after, &session)) {
+        struct profile_scope scope;
+        uint8_t digest[32];
+        agent->sync_after = session.session_id;
+        if (!scope_to_ask(agent, &session, &scope, digest))
+            continue;
+        list_add_scope_asked(
+            &scopes,
+            &(struct wire_scope){ .scope = scope.id, .seq = scope.next_seq - 1, .digest = digest });
+    }
+    if (scopes.count > 0) {
+        MESSAGE_SET(&message, scopes, list_of(&scopes));
+        agent->syncing += agent_ask(agent, &message, NULL, 0) != NULL;
+    }
+    list_free(&scopes);
+}
+
+void agent_sync_scopes(struct agent *agent)
+{
+    if (agent->syncing || agent->comparing || agent->link.state != STATE_SYNCING)
+        return;
+    ask_scopes(agent);
+    if (agent->syncing == 0)
+        agent_link_event(agent, LINK_SYNCED);
+}
+
+/* The broker's number with the broker's digest is one of mine? */
+static bool digest_fits(struct agent *agent, int64_t scope_id, const struct wire_scope *said)
+{
+    static const uint8_t unknown[32];
+    struct profile_out row;
+
+    return said->seq == 0 || memcmp(said->digest, unknown, 32) == 0
+           || !profile_out_at(agent->store, scope_id, said->seq, &row)
+           || memcmp(row.digest, said->digest, 32) == 0;
+}
+
+static void scope_answered(struct agent *agent, const struct wire_scope *said)
+{
+    struct profile_scope scope;
+    struct profile_session session;
+
+    if (!profile_scope_find(agent->store, said->scope, &scope)
+        || !profile_session_get(agent->store, scope.scope_id, &session)
+        || session.state > SESSION_ACTIVE)
+        return;
+    if (said->state == UNKNOWN) {
+        agent_session_lost(agent, &session);
+        return;
+    }
+    if (said->state == ROLLBACK || said->seq >= scope.next_seq
+        || !digest_fits(agent, scope.scope_id, said)) {
+        agent_session_rolled_back(agent, &session);
+        return;
+    }
+    profile_out_accepted_to(agent->store, scope.scope_id, said->seq, agent_now(agent));
+    profile_out_unaccepted_from(agent->store, scope.scope_id, said->seq + 1);
+    agent_sender_synced(agent, scope.scope_id, said->seq);
+    if (agent->link.new_incarnation) {
+        struct agent_asked *asked = agent_chain_ask(agent, &session);
+        if (asked) {
+            asked->number = 1;
+            agent->comparing++;
+        }
+    }
+}
+
+static void advance_answered(struct agent *agent, const struct agent_asked *asked,
+                             const struct message *message)
+{
+    struct agent_sender *sender = agent_sender_of(agent, asked->scope_id);
+    struct list_reader reader = list_read(&message->scopes);
+    struct wire_scope said;
+
+    if (!sender)
+        return;
+    sender->advancing = false;
+    if (list_scope_answered(&reader, &said))
+        agent_sender_synced(agent, asked->scope_id, said.seq);
+}
+
+void agent_sync_answer(struct agent *agent, const struct agent_asked *asked, enum err code,
+                       const struct message *message)
+{
+    struct list_reader reader;
+    struct wire_scope said;
+
+    if (code != ERR_OK) {
+        log_event(LOG_WARN, "sync.refused", "error=%s", err_name(code));
+        agent_link_event(agent, asked->scope_id ? LINK_AGAIN : LINK_GONE);
+        return;
+    }
+    if (asked->scope_id) {
+        advance_answered(agent, asked, message);
+        return;
+    }
+    if (agent->link.state != STATE_SYNCING || agent->syncing == 0)
+        return;
+    agent->syncing--;
+    reader = list_read(&message->scopes);
+    while (list_scope_answered(&reader, &said))
+        scope_answered(agent, &said);
+    agent_sync_scopes(agent);
+}
+
+void agent_sync_compared(struct agent *agent)
+{
+    if (agent->comparing > 0 && --agent->comparing == 0)
+        agent_sync_scopes(agent);
+}
+
+void agent_sync_end(struct agent *agent)
+{
+    struct message credit = agent_message(VERB_CREDIT);
+
+    MESSAGE_SET(&credit, credit, LIMIT_CREDIT_DEFAULT);
+    MESSAGE_SET(&credit, credit_bytes, LIMIT_CREDIT_BYTES_DEFAULT);
+    agent_ask(agent, &credit, NULL, 0);
+    agent->prekeys_wanted = true;
+    agent->look_events = agent->look_requests = agent->look_queue = true;
+    agent->ack_stuck = false;
+    for (struct agent_opening *opening = agent->openings; opening; opening = opening->next)
+        opening->wait_ms = 0;
+}
+
+void agent_sync_advance(struct agent *agent, struct agent_sender *sender, uint64_t from,
+                        uint64_t to)
+{
+    struct message message = agent_message(VERB_SYNC);
+    struct list_maker scopes = { 0 }, receipts = { 0 };
+    struct receipt receipt = { .status = RECEIPT_ADVANCE, .from = from, .to = to };
+    uint8_t preimage[RECEIPT_SIZE], sig[64], digest[32];
+    struct profile_session session;
+    struct profile_scope scope;
+    struct agent_asked *asked;
+
+    if (!profile_session_get(agent->store, sender->scope_id, &session)
+        || !scope_to_ask(agent, &session, &scope, digest))
+        return;
+    memcpy(receipt.scope, scope.id, 16);
+    memcpy(receipt.sender, agent->me.row.id, 32);
+    memcpy(receipt.recipient, agent->me.row.id, 32);
+    receipt.ts_ms = agent_now(agent);
+    receipt_encode(preimage, &receipt);
+    sign(sig, agent->me.ik_secret, bytes_of(preimage, sizeof preimage));
+    list_add_scope_asked(
+        &scopes,
+        &(struct wire_scope){ .scope = scope.id, .seq = scope.next_seq - 1, .digest = digest });
+    list_add_receipt(&receipts, &(struct wire_receipt){ preimage, sig });
+    MESSAGE_SET(&message, scopes, list_of(&scopes));
+    MESSAGE_SET(&message, receipts, list_of(&receipts));
+    asked = agent_ask(agent, &message, NULL, 0);
+    if (asked) {
+        asked->scope_id = sender->scope_id;
+        sender->advancing = true;
+    }
+    list_free(&scopes);
+    list_free(&receipts);
+}

@@ -1,0 +1,26 @@
+/*
+ * sync - between HELLO and the first SEND: the log, what the broker has of each session, and after
+ * a restore of the broker the chains of events (docs/protocol.md 6.3).
+ */
+#ifndef FLOW_SYNC_H
+#define FLOW_SYNC_H
+#include "agent/flow/core.h"
+
+/* The broker has another history than last time: positions mean nothing, what has no receipt goes
+ * out again, one-time prekeys are void. */
+void agent_sync_new_incarnation(struct agent *agent);
+
+void agent_sync_begin(struct agent *agent);
+/* The log is read: SYNC. */
+void agent_sync_scopes(struct agent *agent);
+void agent_sync_answer(struct agent *agent, const struct agent_asked *asked, enum err code,
+                       const struct message *message);
+/* A chain has been compared; the last one ends SYNCING. */
+void agent_sync_compared(struct agent *agent);
+void agent_sync_end(struct agent *agent);
+
+/* Tells the broker that my numbers from … to are settled and gone. */
+void agent_sync_advance(struct agent *agent, struct agent_sender *sender, uint64_t from,
+                        uint64_t to);
+
+#endif

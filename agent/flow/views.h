@@ -1,0 +1,23 @@
+/*
+ * views - what the programs see: messages, peers, counts, read out of the store.
+ */
+#ifndef FLOW_VIEWS_H
+#define FLOW_VIEWS_H
+#include "agent/flow/core.h"
+#include "agent/flow/envelope.h"
+#include "agent/store/inbox.h"
+#include "agent/store/outbox.h"
+#include "agent/store/peers.h"
+
+/* Behind the info structs that are filled through `out`. */
+struct agent_views {
+    struct buf out, in, credential;
+    char circles[528], name[65], from[65];
+};
+
+struct agent_views *agent_views(struct agent *agent);
+void agent_views_free(struct agent *agent);
+
+enum peer_trust agent_trust_of(const struct profile_peer *peer);
+
+#endif
