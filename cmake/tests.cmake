@@ -9,6 +9,12 @@ add_library(testworld STATIC EXCLUDE_FROM_ALL ${world})
 target_include_directories(testworld PUBLIC ${CMAKE_SOURCE_DIR})
 target_link_libraries(testworld PUBLIC sealpost_flags agent_flow broker_flow broker_controller)
 
+# An agent made by hand, and the broker's flow without sockets (tests/lib/fake_*.h).
+file(GLOB fakes CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/lib/fake_*.c)
+add_library(testlib STATIC EXCLUDE_FROM_ALL ${fakes})
+target_include_directories(testlib PUBLIC ${CMAKE_SOURCE_DIR})
+target_link_libraries(testlib PUBLIC sealpost_flags broker_flow broker_controller broker_store trust wire)
+
 file(GLOB units CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/unit/*.c ${CMAKE_SOURCE_DIR}/tests/world/test_*.c)
 foreach(file IN LISTS units)
     get_filename_component(name ${file} NAME_WE)
