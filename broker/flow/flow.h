@@ -23,7 +23,8 @@ struct controller;
 struct flow_settings {
     char broker_name[65];
     char public_address[264]; /* HOST:PORT for invites; empty: none */
-    char endpoints[1024];            /* as bound, one space between; for `status` */
+    char endpoints[1024];     /* as bound, one space between; for `status` */
+    uint8_t curve_pk[32];     /* of the listener; for invites */
     char default_circle[65];
     uint64_t invite_ttl_ms, certificate_ttl_ms;
     uint64_t queue_frames, queue_bytes, pair_frames, pair_bytes;
@@ -41,7 +42,7 @@ enum err flow_open(struct flow **out, struct store *store, struct controller *co
                    const struct flow_ports *ports, const struct flow_settings *settings);
 void flow_close(struct flow **flow);
 
-/* New settings from the next turn on. */
+/* New settings from the next turn on, also for the controller and the store. */
 void flow_configure(struct flow *flow, const struct flow_settings *settings);
 
 /* Who asks.  Filled in by the edge from its key table, which flow's ports keep. */

@@ -13,28 +13,28 @@
  * that tells its owner.
  */
 enum outgoing_kind {
-    OUT_MESSAGE,    /* to `conn`: head, then parts */
-    OUT_KEY_ADD,    /* `key` may finish a handshake as agent or invite `id` */
-    OUT_KEY_DROP,   /* `key` may no longer */
-    OUT_KICK,       /* end `conn`, after what was handed out for it before */
-    OUT_OPERATOR,   /* lines of JSON for the control connection `conn`; `last`: no more */
-    OUT_STOP,       /* the operator wants the broker to stop */
-    OUT_RELOAD      /* the operator wants the configuration read again; answer `conn` */
+    OUT_MESSAGE,  /* to `conn`: head, then parts */
+    OUT_KEY_ADD,  /* `key` may finish a handshake as agent or invite `id` */
+    OUT_KEY_DROP, /* `key` may no longer */
+    OUT_KICK,     /* end `conn`, after what was handed out for it before */
+    OUT_OPERATOR, /* lines of JSON for the control connection `conn`; `last`: no more */
+    OUT_STOP,     /* the operator wants the broker to stop */
+    OUT_RELOAD    /* the operator wants the configuration read again; answer `conn` */
 };
 
 struct outgoing {
     struct outgoing *next;
     enum outgoing_kind kind;
     uint64_t conn;
-    struct buf head;             /* OUT_MESSAGE: part 0.  OUT_OPERATOR: text */
+    struct buf head; /* OUT_MESSAGE: part 0.  OUT_OPERATOR: text */
     size_t part_count;
-    struct buf body;             /* all parts, one behind the other */
+    struct buf body; /* all parts, one behind the other */
     uint32_t part_len[63];
     bool last;
     /* OUT_KEY_ADD, OUT_KEY_DROP */
     uint8_t key[32];
     bool is_invite;
-    int64_t id;                  /* agent_id or invite_id */
+    int64_t id; /* agent_id or invite_id */
     uint8_t aid[32], identity_key[32];
 };
 
@@ -42,12 +42,12 @@ struct outgoing *outgoing_new(enum outgoing_kind kind, uint64_t conn);
 void outgoing_free(struct outgoing **out);
 
 struct flow_ports {
-    void *ctx;                                              /* handed back to each call */
-    uint64_t (*now_ms)(void *ctx);                          /* Unix time */
-    uint64_t (*elapsed_ms)(void *ctx);                      /* monotonic; for timers and rates */
-    void (*random)(void *ctx, uint8_t *out, size_t len);    /* never fails */
-    void (*hand_out)(void *ctx, struct outgoing *out);      /* takes it */
-    uint64_t (*disk_free)(void *ctx);                       /* bytes; UINT64_MAX: does not matter */
+    void *ctx;                                           /* handed back to each call */
+    uint64_t (*now_ms)(void *ctx);                       /* Unix time */
+    uint64_t (*elapsed_ms)(void *ctx);                   /* monotonic; for timers and rates */
+    void (*random)(void *ctx, uint8_t *out, size_t len); /* never fails */
+    void (*hand_out)(void *ctx, struct outgoing *out);   /* takes it */
+    uint64_t (*disk_free)(void *ctx);                    /* bytes; UINT64_MAX: does not matter */
 };
 
 #endif
