@@ -274,7 +274,7 @@ static int open_store(struct broker *broker)
     e = store_open(&broker->store, &options);
     if (e != ERR_OK)
         return fail(broker, e, options.file,
-                    e == ERR_LOCKED      ? "another sealpostd runs here"
+                    e == ERR_LOCKED      ? "sealpostctl status"
                     : e == ERR_NOT_FOUND ? "sealpostd init"
                                          : NULL);
     controller_settings_default(&settings);
