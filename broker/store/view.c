@@ -1,7 +1,6 @@
 /*
  * view - the views of schema/broker/views.sql, row by row, as text.
  */
-#include <assert.h>
 #include <stdio.h>
 
 #include "broker/store/inside.h"
@@ -9,9 +8,9 @@
 #define COLUMNS_MOST 32
 
 /* Our own words only: nothing a peer says ever becomes SQL. */
-static bool plain_word(const char *word)
+static bool plain_word(const char *word, size_t most)
 {
-    return word[strspn(word, "abcdefghijklmnopqrstuvwxyz_0123456789")] == 0;
+    return strlen(word) < most && word[strspn(word, "abcdefghijklmnopqrstuvwxyz_0123456789")] == 0;
 }
 
 static void build(char *sql, size_t size, const char *view, const char *where, const char *order_by)
@@ -35,9 +34,9 @@ enum err store_view(struct store *store, const char *view, const char *where, co
     int count;
     enum err e;
 
-    assert(strlen(view) < 32 && plain_word(view));
-    assert(!where || (strlen(where) < 32 && plain_word(where)));
-    assert(!order_by || (strlen(order_by) < 32 && plain_word(order_by)));
+    if (!plain_word(view, 32) || (where && !plain_word(where, 32))
+        || (order_by && !plain_word(order_by, 32)))
+        return ERR_MALFORMED;
     if (db_in_transaction(store->db) && (e = store_flush(store)) != ERR_OK)
         return e;
     build(sql, sizeof sql, view, where, order_by);
