@@ -193,8 +193,7 @@ static enum err skipped_read(struct skipped *out, const uint8_t *at)
         expected = key->chain;
         out->chain[key->chain].count++;
     }
-    return expected + 1u == out->chains || (out->chains == 0 && out->count == 0) ? ERR_OK
-                                                                                 : ERR_CORRUPT;
+    return out->chains == (out->count ? expected + 1u : 0) ? ERR_OK : ERR_CORRUPT;
 }
 
 enum err skipped_import(struct skipped *out, struct bytes bytes)

@@ -22,6 +22,14 @@ static bool address_letter(char c)
     return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || c == ':' || c == '.';
 }
 
+/* libsodium 1.0.18 takes some bytes above 0x7f for letters of the alphabet. */
+static bool code_valid(const char *text)
+{
+    size_t len = strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_");
+
+    return text[len] == '\0' && len <= INVITE_CODE_SIZE;
+}
+
 /* Length of the host at the beginning of `text`; 0 if there is none. */
 static size_t host_len(const char *text)
 {
@@ -63,12 +71,14 @@ enum err invite_encode(char out[static INVITE_TEXT_SIZE], const struct invite *i
     return ERR_OK;
 }
 
-/* 1 to 65535 without sign; five digits at most.  Moves *text behind it. */
+/* 1 to 65535 without sign and leading zeroes.  Moves *text behind it. */
 static enum err port_parse(const char **text, uint16_t *out)
 {
     unsigned port = 0;
     size_t digits = 0;
 
+    if (**text == '0')
+        return ERR_MALFORMED;
     while (digits < 5 && **text >= '0' && **text <= '9') {
         port = port * 10 + (unsigned)(*(*text)++ - '0');
         digits++;
@@ -115,16 +125,15 @@ static enum err invite_unpack(struct bytes packed, struct invite *out)
 enum err invite_parse(const char *text, uint64_t now_ms, struct invite *out)
 {
     uint8_t packed[INVITE_SIZE];
-    const char *end = NULL;
     size_t len = 0;
     enum err e = ERR_MALFORMED;
 
     *out = (struct invite){ 0 };
-    if (invite_address(&text, out) != ERR_OK || strlen(text) > INVITE_CODE_SIZE
-        || sodium_base642bin(packed, sizeof packed, text, strlen(text), NULL, &len, &end,
+    if (invite_address(&text, out) != ERR_OK || !code_valid(text)
+        || sodium_base642bin(packed, sizeof packed, text, strlen(text), NULL, &len, NULL,
                              sodium_base64_VARIANT_URLSAFE_NO_PADDING)
                != 0
-        || *end != '\0' || invite_unpack(bytes_of(packed, len), out) != ERR_OK)
+        || invite_unpack(bytes_of(packed, len), out) != ERR_OK)
         goto done;
     e = now_ms > out->exp_ms && now_ms - out->exp_ms > INVITE_FRESH_MS ? ERR_TOKEN : ERR_OK;
 done:

@@ -402,6 +402,10 @@ Test(skipped, as_bytes)
         cr_expect_eq(skipped_import(&again, bytes_of(out.at, len)), ERR_CORRUPT, "%zu", len);
         cr_expect_null(again.key);
     }
+    cr_expect_eq(skipped_import(&again, bytes_of("\1\1\0\0\0\0"
+                                                 "01234567890123456789012345678901",
+                                                 38)),
+                 ERR_CORRUPT, "a chain without keys");
     out.at[6 + 3 * 32] = 9;
     cr_expect_eq(skipped_import(&again, buf_bytes(&out)), ERR_CORRUPT, "no such chain");
     buf_wipe(&out);

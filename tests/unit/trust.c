@@ -197,12 +197,14 @@ Test(invite, refuses_other_spellings)
         { "port 0", ":5752", ":0" },
         { "port 65536", ":5752", ":65536" },
         { "port of six digits", ":5752", ":057520" },
+        { "port with a leading zero", ":5752", ":05752" },
         { "port with sign", ":5752", ":+5752" },
         { "no host", "relay", "" },
         { "no slash", "/#", "#" },
         { "path", "/#", "/x#" },
         { "user", "relay", "me@relay" },
         { "leading space", "sealpost", " sealpost" },
+        { "a byte above 0x7f in the code", "QEBAQ", "QEB\x83Q" },
     };
     struct invite invite = invite_make("relay", 5752), out;
     char text[INVITE_TEXT_SIZE], spoiled[INVITE_TEXT_SIZE + 32];
