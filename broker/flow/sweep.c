@@ -9,6 +9,7 @@
 #include "broker/flow/flow_internal.h"
 #include "broker/store/audit.h"
 #include "broker/store/directory.h"
+#include "broker/store/invites.h"
 #include "broker/store/scopes.h"
 #include "broker/store/senders.h"
 #include "shared/trust/event.h"
@@ -34,8 +35,9 @@ struct key_end {
 
 struct sweep {
     /* elapsed: when each is due */
-    uint64_t sweep_ms, minute_ms, hour_ms, idle_ms;
-    bool walking; /* a sweep is under way: the next step at once */
+    uint64_t sweep_ms, minute_ms, hour_ms, idle_ms, invites_again_ms;
+    uint64_t invites_ms; /* Unix time: invites that ended until then have left the key set */
+    bool walking;        /* a sweep is under way: the next step at once */
     int64_t streams[STREAMS_A_SWEEP];
     size_t stream_count, stream_at;
     uint64_t walked;      /* position in that stream */
@@ -324,21 +326,54 @@ void key_ends_free(struct flow *flow)
     }
 }
 
+/* Unless it is an agent's current key after all: the turn that replaced it has failed, or the agent
+ * has gone back to it. */
+static void drop_key(struct flow *flow, const uint8_t key[static 32])
+{
+    struct outgoing *drop;
+
+    if (store_agent_by_transport(flow->store, key))
+        return;
+    drop = outgoing_new(OUT_KEY_DROP, 0);
+    memcpy(drop->key, key, sizeof drop->key);
+    outgoing_put(&flow->turn.out, drop);
+}
+
+static bool drop_invite(void *ctx, const struct invite_row *invite)
+{
+    drop_key(ctx, invite->key);
+    return true;
+}
+
+/* Invites that were not used in time. */
+static enum err invites_step(struct flow *flow)
+{
+    struct sweep *sweep = flow->sweep;
+    enum err e;
+
+    if (sweep->invites_ms == 0) /* older ones were not announced */
+        sweep->invites_ms = flow->now_ms - MINUTE_MS;
+    e = store_invite_ended(flow->store, sweep->invites_ms, flow->now_ms, drop_invite, flow);
+
+    if (e == ERR_OK) {
+        sweep->invites_ms = flow->now_ms;
+        sweep->invites_again_ms = flow->elapsed_ms + LIMIT_SWEEP_MS;
+    }
+    return e;
+}
+
 static void keys_step(struct flow *flow)
 {
     struct key_end **at = &flow->key_ends;
 
     while (*at) {
         struct key_end *end = *at;
-        struct outgoing *drop;
 
         if (end->at_ms > flow->elapsed_ms) {
             at = &end->next;
             continue;
         }
-        drop = outgoing_new(OUT_KEY_DROP, 0);
-        memcpy(drop->key, end->key, sizeof drop->key);
-        outgoing_put(&flow->turn.out, drop);
+        drop_key(flow, end->key);
         *at = end->next;
         free(end);
     }
@@ -397,6 +432,8 @@ enum err flow_tick(struct flow *flow)
     if (e == ERR_OK)
         e = step_if(flow, sweep->hour_ms <= now, hour_step, &sweep->hour_ms);
     if (e == ERR_OK)
+        e = step_if(flow, sweep->invites_again_ms <= now, invites_step, &sweep->invites_again_ms);
+    if (e == ERR_OK)
         e = deliver_woken(flow);
     if (e == ERR_OK && sweep->idle_ms <= now)
         e = idle_step(flow);
@@ -414,6 +451,7 @@ uint64_t flow_next_tick_ms(const struct flow *flow)
     uint64_t next = sooner(sooner(sweep->minute_ms, sweep->hour_ms),
                            sooner(sweep->idle_ms, flow->parked_until_ms));
 
+    next = sooner(next, sweep->invites_again_ms);
     next = sooner(next, sweep->walking ? 0 : sweep->sweep_ms);
     for (const struct key_end *end = flow->key_ends; end; end = end->next)
         next = sooner(next, end->at_ms);

@@ -20,7 +20,8 @@
       " done_ms = ?14, agent_id = ?15, card = ?16, card_sig = ?17"                                 \
       " WHERE invite_id = ?1 AND key = ?2 AND created_ms = ?7")                                    \
     X(ALL, "SELECT " COLUMNS " FROM invite WHERE ?1 OR (done_ms IS NULL AND denied_ms IS NULL"     \
-           " AND withdrawn_ms IS NULL AND until_ms > ?2) ORDER BY invite_id")
+           " AND withdrawn_ms IS NULL AND until_ms > ?2) ORDER BY invite_id")                      \
+    X(ENDED, "SELECT " COLUMNS " FROM invite WHERE until_ms > ?1 AND until_ms <= ?2")
 STATEMENT_TABLE(STATEMENTS)
 
 struct invites {
@@ -173,15 +174,11 @@ enum err store_invite_put(struct store *store, const struct invite_row *invite)
     return stmt_run_change(store->db, stmt);
 }
 
-enum err store_invite_list(struct store *store, bool all, uint64_t now_ms,
-                           store_invite_visit *visit, void *ctx)
+static enum err walk(struct store *store, sqlite3_stmt *stmt, store_invite_visit *visit, void *ctx)
 {
-    sqlite3_stmt *stmt = store->invites->stmt[STMT_ALL];
     struct invite_row invite;
     enum err e;
 
-    bind_int(stmt, 1, all);
-    bind_u64(stmt, 2, now_ms);
     while ((e = stmt_step(store->db, stmt)) == ERR_OK) {
         if ((e = read_row(stmt, &invite)) != ERR_OK || !visit(ctx, &invite)) {
             stmt_end(stmt);
@@ -189,4 +186,24 @@ enum err store_invite_list(struct store *store, bool all, uint64_t now_ms,
         }
     }
     return e == ERR_NOT_FOUND ? ERR_OK : e;
+}
+
+enum err store_invite_list(struct store *store, bool all, uint64_t now_ms,
+                           store_invite_visit *visit, void *ctx)
+{
+    sqlite3_stmt *stmt = store->invites->stmt[STMT_ALL];
+
+    bind_int(stmt, 1, all);
+    bind_u64(stmt, 2, now_ms);
+    return walk(store, stmt, visit, ctx);
+}
+
+enum err store_invite_ended(struct store *store, uint64_t from_ms, uint64_t to_ms,
+                            store_invite_visit *visit, void *ctx)
+{
+    sqlite3_stmt *stmt = store->invites->stmt[STMT_ENDED];
+
+    bind_u64(stmt, 1, from_ms);
+    bind_u64(stmt, 2, to_ms);
+    return walk(store, stmt, visit, ctx);
 }

@@ -51,4 +51,8 @@ typedef bool store_invite_visit(void *ctx, const struct invite_row *invite);
 enum err store_invite_list(struct store *store, bool all, uint64_t now_ms, store_invite_visit *row,
                            void *ctx);
 
+/* Those whose time came to an end in (from_ms, to_ms]: their keys leave the key set. */
+enum err store_invite_ended(struct store *store, uint64_t from_ms, uint64_t to_ms,
+                            store_invite_visit *row, void *ctx);
+
 #endif

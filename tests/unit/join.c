@@ -418,6 +418,30 @@ Test(join, what_an_operator_may_wish)
     broker_close(&b);
 }
 
+Test(join, an_invite_that_is_over_leaves_the_key_set)
+{
+    struct broker b;
+    struct person p;
+    struct invite_row invite;
+
+    broker_begin(&b);
+    person_make(&b, &p, "alice");
+    OK(flow_tick(b.flow));
+    invite = person_invite(&b, &p, &anybody);
+    broker_pass(&b, 3500000);
+    OK(flow_tick(b.flow));
+    cr_expect_not(broker_said(&b, OUT_KEY_DROP, invite.key));
+    broker_pass(&b, 100000);
+    OK(flow_tick(b.flow));
+    cr_expect(broker_said(&b, OUT_KEY_DROP, invite.key));
+    broker_forget_out(&b);
+    broker_pass(&b, 100000);
+    OK(flow_tick(b.flow));
+    cr_expect_not(broker_said(&b, OUT_KEY_DROP, invite.key), "once is enough");
+    person_end(&p);
+    broker_close(&b);
+}
+
 /* ---- cards, certificates, log
  * --------------------------------------------------------------------- */
 
