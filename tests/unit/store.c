@@ -16,6 +16,7 @@
 #include "broker/store/audit.h"
 #include "broker/store/dead.h"
 #include "broker/store/directory.h"
+#include "broker/store/inside.h"
 #include "broker/store/log.h"
 #include "broker/store/prekeys.h"
 #include "broker/store/scopes.h"
@@ -896,5 +897,43 @@ Test(store, views_come_row_by_row)
     OK(store_sweep_old(w.store, NOW, &more));
     cr_expect_not(more);
     OK(store_commit(w.store));
+    end(&w);
+}
+
+/* Does a line of the plan walk one of the large tables from end to end? */
+static bool walks(const char *detail)
+{
+    static const char *const large[]
+        = { "SCAN frame", "SCAN sender", "SCAN cursor", "SCAN f ", "SCAN n ", "SCAN event" };
+
+    for (size_t i = 0; i < sizeof large / sizeof large[0]; i++)
+        if (strstr(detail, large[i]))
+            return true;
+    return false;
+}
+
+Test(store, no_statement_walks_a_large_table)
+{
+    struct world w;
+    size_t count = 0;
+
+    begin(&w, false);
+    for (sqlite3_stmt *s = NULL; (s = sqlite3_next_stmt(db_handle(w.store->db), s));) {
+        char sql[4096];
+        sqlite3_stmt *plan = NULL;
+
+        snprintf(sql, sizeof sql, "EXPLAIN QUERY PLAN %s", sqlite3_sql(s));
+        if (sqlite3_prepare_v2(db_handle(w.store->db), sql, -1, &plan, NULL) != SQLITE_OK)
+            continue; /* BEGIN, COMMIT */
+        while (sqlite3_step(plan) == SQLITE_ROW) {
+            const char *detail = (const char *)sqlite3_column_text(plan, 3);
+
+            cr_expect_not(walks(detail), "%s: %s", sqlite3_sql(s), detail);
+        }
+        sqlite3_finalize(plan);
+        if (++count == 1000)
+            break; /* the plan itself is a statement, too */
+    }
+    cr_expect_gt(count, 60);
     end(&w);
 }
