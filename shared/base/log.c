@@ -18,14 +18,14 @@ static struct {
     enum log_level level;
     enum log_format format;
     unsigned per_event;
-    bool journal;
+    bool journal, silent;
     pthread_mutex_t lock;
     struct {
         const char *event; /* a literal, so the pointer names it */
         uint64_t second;
         unsigned lines, suppressed;
     } count[EVENTS_MAX];
-} state = { LOG_INFO, LOG_LOGFMT, 10, false, PTHREAD_MUTEX_INITIALIZER, { { 0 } } };
+} state = { LOG_INFO, LOG_LOGFMT, 10, false, false, PTHREAD_MUTEX_INITIALIZER, { { 0 } } };
 
 static bool stderr_is_journal(void)
 {
@@ -44,6 +44,14 @@ void log_setup(enum log_level level, enum log_format format, unsigned per_event)
     state.format = format;
     state.per_event = per_event;
     state.journal = stderr_is_journal();
+    state.silent = false;
+    pthread_mutex_unlock(&state.lock);
+}
+
+void log_silence(void)
+{
+    pthread_mutex_lock(&state.lock);
+    state.silent = true;
     pthread_mutex_unlock(&state.lock);
 }
 
@@ -109,7 +117,8 @@ void log_event(enum log_level level, const char *event, const char *format, ...)
     va_list args;
 
     pthread_mutex_lock(&state.lock);
-    if (level > state.level || (level > LOG_ERROR && !may_write(event, now / 1000, &suppressed))) {
+    if (state.silent || level > state.level
+        || (level > LOG_ERROR && !may_write(event, now / 1000, &suppressed))) {
         pthread_mutex_unlock(&state.lock);
         return;
     }
