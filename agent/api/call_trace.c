@@ -165,6 +165,9 @@ static void outbox_step(struct call *call)
         call_fail_err(call, e, "outbox");
         return;
     }
+    /* first what the broker has for us: an answer there may let messages go that waited for it */
+    if (call_reach(call, until) == REACH_WAITING)
+        return;
     if (backlog.for_broker && call->now_ms < until && !call->offline
         && !call_link_refused(call, &ignored)) {
         call->wake_ms = until;

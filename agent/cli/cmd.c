@@ -4,7 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "shared/base/log.h"
 #include "shared/base/text.h"
+
+#define LOG_LINES 100 /* of one event in a second */
 
 /* "recv --follow": the verb and its flags, never a value that could be private. */
 static void describe(struct cmd *cmd)
@@ -51,6 +54,8 @@ bool cmd_init(struct cmd *cmd, struct cli *cli, const char *call)
     *cmd = (struct cmd){ .cli = cli };
     if (cli_duration(cli, "timeout", UINT64_MAX, &timeout_ms) != ERR_OK)
         return false;
+    if (cli_verbose(cli))
+        log_setup(cli_verbose(cli) > 1 ? LOG_DEBUG : LOG_INFO, LOG_LOGFMT, LOG_LINES);
     describe(cmd);
     cmd->call = (struct client_call){
         .verb = call,

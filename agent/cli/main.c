@@ -7,6 +7,7 @@
 
 #include "agent/cli/verbs.h"
 #include "shared/base/files.h"
+#include "shared/base/log.h"
 #include "shared/net/socket.h"
 
 #define OTHERS 0077
@@ -27,6 +28,7 @@ int main(int argc, char **argv)
     if (sodium_init() < 0)
         return 1;
     json_set_alloc_funcs(malloc, wipe_and_free);
+    log_silence(); /* stderr is for people; -v lets the log speak */
     net_start();
     exit = cli_main(&sealpost_program, argc, argv, NULL);
     net_end();
