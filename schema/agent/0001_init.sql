@@ -8,6 +8,9 @@
 --   frame     end-to-end ciphertext exactly as on the wire; needs no second seal
 -- AUTOINCREMENT where a number is shown to people or bound into a seal: it must never be used twice.
 
+PRAGMA application_id = 0x53504131;             -- "SPA1"
+PRAGMA user_version = 1;                        -- the highest migration applied
+
 CREATE TABLE meta (
     key             TEXT    PRIMARY KEY,
     value           ANY     NOT NULL,
