@@ -54,7 +54,7 @@ static void describe_in(struct agent *agent, const struct profile_in *row, char 
 enum err agent_incoming_get(struct agent *agent, const uint8_t id[static 16],
                             struct incoming_info *out)
 {
-    struct agent_views *views = agent_views(agent);
+    struct agent_views *views = agent_views_of(agent);
     struct profile_in row;
 
     buf_wipe(&views->in);
@@ -135,7 +135,7 @@ static bool is_skipped(const uint8_t (*skip)[16], size_t skip_count, const uint8
 enum err agent_take(struct agent *agent, const struct incoming_filter *filter,
                     const uint8_t (*skip)[16], size_t skip_count, struct incoming_info *out)
 {
-    struct agent_views *views = agent_views(agent);
+    struct agent_views *views = agent_views_of(agent);
     struct profile_in row;
     int64_t after = 0;
     enum err e;

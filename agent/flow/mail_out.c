@@ -296,7 +296,7 @@ static void describe_dead(struct agent *agent, const struct profile_dead *dead,
 enum err agent_outgoing_get(struct agent *agent, const uint8_t id[static 16],
                             struct outgoing_info *out)
 {
-    struct agent_views *views = agent_views(agent);
+    struct agent_views *views = agent_views_of(agent);
     struct profile_out row;
     struct profile_dead dead;
 

@@ -10,7 +10,7 @@
 #include "agent/store/log.h"
 #include "agent/store/sessions.h"
 
-struct agent_views *agent_views(struct agent *agent)
+struct agent_views *agent_views_of(struct agent *agent)
 {
     if (!agent->views)
         agent->views = mem_zeroed(1, sizeof *agent->views);
@@ -39,7 +39,7 @@ void agent_views_free(struct agent *agent)
 enum err agent_self_get(struct agent *agent, struct agent_self *out)
 {
     const struct agent_me *me = &agent->me;
-    struct agent_views *views = agent_views(agent);
+    struct agent_views *views = agent_views_of(agent);
     struct directory_entry entry;
     struct log_head head;
 
@@ -176,7 +176,7 @@ static void describe_peer(struct agent *agent, const struct directory_entry *ent
 
 enum err agent_peer_get(struct agent *agent, const uint8_t aid[static 32], struct peer_info *out)
 {
-    struct agent_views *views = agent_views(agent);
+    struct agent_views *views = agent_views_of(agent);
     struct directory_entry entry;
 
     if (!profile_directory_get(agent->store, aid, &entry))

@@ -15,7 +15,7 @@ struct agent_views {
     char circles[528], name[65], from[65];
 };
 
-struct agent_views *agent_views(struct agent *agent);
+struct agent_views *agent_views_of(struct agent *agent);
 void agent_views_free(struct agent *agent);
 
 enum peer_trust agent_trust_of(const struct profile_peer *peer);
