@@ -346,6 +346,7 @@ void world_start(struct world *world, struct world_agent *who)
         return;
     must(world, agent_store_open(&store, who->dir), "agent_store_open");
     agent_settings_default(&settings);
+    settings.sent_keep_ms = 60 * 86400000ull; /* the record asks about old ones, too */
     must(world, agent_new(&who->agent, &store, &who->ports, &settings), "agent_new");
     agent_go_online(who->agent);
 }
@@ -400,6 +401,24 @@ static bool joined(struct world *world, void *ctx)
     return link.caught_up;
 }
 
+/* Everybody who can hear it knows the newcomer's name. */
+static bool known_to_all(struct world *world, void *ctx)
+{
+    const struct world_agent *who = ctx;
+    uint8_t aid[32];
+
+    for (size_t i = 0; i < world->agent_count; i++) {
+        struct world_agent *other = world->agents[i];
+        struct agent_link link;
+        if (!other->agent || other->apart || other == who)
+            continue;
+        agent_link_get(other->agent, &link);
+        if (link.state == STATE_UP && agent_peer_find(other->agent, who->name, aid) != ERR_OK)
+            return false;
+    }
+    return true;
+}
+
 /* What `sealpostctl invite` does, without its socket. */
 static void invite_make(struct world *world, const char *name, const char *circle,
                         struct invite *invite)
@@ -444,6 +463,7 @@ struct world_agent *world_join(struct world *world, const char *name, const char
 
     invite_make(world, name, circle, &invite);
     agent_settings_default(&settings);
+    settings.sent_keep_ms = 60 * 86400000ull; /* the record asks about old ones, too */
     world_fill(world, key, sizeof key);
     must(world, agent_store_create(&store, who->dir, key), "agent_store_create");
     must(world, agent_identity_make(store, &who->ports, &settings, bytes_of_text(name), &invite),
@@ -452,6 +472,8 @@ struct world_agent *world_join(struct world *world, const char *name, const char
     agent_go_online(who->agent);
     if (!world_run(world, 3600000, joined, who))
         world_fail(world, "%s does not get in", name);
+    if (!world_run(world, 3600000, known_to_all, who))
+        world_fail(world, "nobody hears of %s", name);
     must(world, agent_self_get(who->agent, &self), "agent_self_get");
     memcpy(who->aid, self.aid, 32);
     return who;
