@@ -22,12 +22,20 @@ static bool address_letter(char c)
     return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || c == ':' || c == '.';
 }
 
-/* libsodium 1.0.18 takes some bytes above 0x7f for letters of the alphabet. */
+static bool code_letter(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-'
+           || c == '_';
+}
+
+/* base64url and nothing else: libsodium 1.0.18 takes some bytes above 0x7f for letters, too. */
 static bool code_valid(const char *text)
 {
-    size_t len = strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_");
+    size_t len = 0;
 
-    return text[len] == '\0' && len <= INVITE_CODE_SIZE;
+    while (len < INVITE_CODE_SIZE && code_letter(text[len]))
+        len++;
+    return text[len] == '\0';
 }
 
 /* Length of the host at the beginning of `text`; 0 if there is none. */
