@@ -15,6 +15,7 @@
 #define BACKLOG_MOST   512
 #define BACKLOG_MS     2000
 #define BAN_MS         60000
+#define KICK_AFTER_MS  200
 #define BUSY_AFTER_MS  1000
 #define COPY_BELOW     2048 /* a part that small is copied; a larger one shares the buffer */
 
@@ -78,26 +79,30 @@ static void tell_gone(struct listener *listener, uint64_t number)
     arrivals_push(listener->arrivals, arrival_note(ARRIVAL_GONE, number));
 }
 
+static void say_goodbye_to(struct listener *listener, const struct connection *connection,
+                           const char *reason)
+{
+    log_event(LOG_DEBUG, "disconnected", "conn=%llu reason=%s",
+              (unsigned long long)connection->number, reason);
+    listener->backlogged -= connection->backlog != NULL;
+    listener->kicks -= connection->kick_ms != 0;
+    tell_gone(listener, connection->number);
+}
+
 static void forget_chain(struct listener *listener, struct connection *chain, const char *reason)
 {
     while (chain) {
         struct connection *connection = chain;
 
         chain = connection->next;
-        log_event(LOG_DEBUG, "disconnected", "conn=%llu reason=%s",
-                  (unsigned long long)connection->number, reason);
-        listener->backlogged -= connection->backlog != NULL;
-        tell_gone(listener, connection->number);
+        say_goodbye_to(listener, connection, reason);
         connection_free(&connection);
     }
 }
 
 static void forget(struct listener *listener, struct connection *connection, const char *reason)
 {
-    log_event(LOG_DEBUG, "disconnected", "conn=%llu reason=%s",
-              (unsigned long long)connection->number, reason);
-    listener->backlogged -= connection->backlog != NULL;
-    tell_gone(listener, connection->number);
+    say_goodbye_to(listener, connection, reason);
     connection_remove(&listener->connections, connection);
 }
 
@@ -126,14 +131,30 @@ void listener_forget_silent(struct listener *listener, uint64_t now_ms)
                  "silent");
 }
 
-void listener_kick(struct listener *listener, uint64_t number, const char *reason)
+void listener_kick(struct listener *listener, uint64_t number, const char *reason, uint64_t now_ms)
 {
-    const struct connection *connection = connection_find(&listener->connections, number);
+    struct connection *connection = connection_find(&listener->connections, number);
 
-    if (!connection)
+    if (!connection || connection->kick_ms)
         return;
-    log_event(LOG_WARN, "kicked", "conn=%llu reason=%s", (unsigned long long)number, reason);
-    guard_kick(listener->guard, connection->fd, connection->fd_life);
+    connection->kick_ms = now_ms + KICK_AFTER_MS;
+    connection->kick_reason = reason;
+    listener->kicks++;
+}
+
+void listener_end_kicked(struct listener *listener, uint64_t now_ms)
+{
+    struct connection *each;
+
+    for (size_t i = 0;
+         listener->kicks && (each = table_next(&listener->connections.by_number, &i));) {
+        if (!each->kick_ms || now_ms < each->kick_ms)
+            continue;
+        log_event(LOG_WARN, "kicked", "conn=%llu reason=%s", (unsigned long long)each->number,
+                  each->kick_reason);
+        guard_kick(listener->guard, each->fd, each->fd_life);
+        each->kick_ms = now_ms + 60000; /* the monitor will tell; if it does not, again */
+    }
 }
 
 /* The pair (routing id, key), on this TCP connection; a new one if anything of it is new. */
@@ -257,7 +278,7 @@ static void strike(struct listener *listener, struct connection *connection, uin
     if (!connection_strike(connection, now_ms))
         return;
     gate_ban(listener->gate, connection->key, now_ms + BAN_MS);
-    listener_kick(listener, connection->number, "malformed");
+    listener_kick(listener, connection->number, "malformed", now_ms);
 }
 
 /* Its key left the set while it was connected. */
@@ -268,7 +289,7 @@ static void turn_away(struct listener *listener, struct connection *connection,
 
     (void)message_decode(&message, *head, parts, FROM_AGENT); /* for rid and verb */
     refuse(listener, connection, &message, connection->is_invite ? ERR_TOKEN : ERR_AUTH, 0, now_ms);
-    listener_kick(listener, connection->number, "key_gone");
+    listener_kick(listener, connection->number, "key_gone", now_ms);
 }
 
 /* Decodes; then it is a request, or has been answered.  NULL: answered. */
@@ -336,11 +357,15 @@ static struct arrival *take_parcel(struct listener *listener, struct parcel *par
     }
     memcpy(id, zmq_msg_data(&parcel->part[0]), sizeof id);
     key = gate_find(listener->gate, who);
-    if (key)
-        return open_parcel(listener, parcel, key, connection_of(listener, id, key, fd, now_ms),
-                           room, now_ms);
+    if (key) {
+        connection = connection_of(listener, id, key, fd, now_ms);
+        return connection->kick_ms ? NULL
+                                   : open_parcel(listener, parcel, key, connection, room, now_ms);
+    }
     connection = connection_by_routing(&listener->connections, id);
-    if (connection && memcmp(connection->key, who, sizeof who) == 0) {
+    if (connection && connection->kick_ms) {
+        return NULL;
+    } else if (connection && memcmp(connection->key, who, sizeof who) == 0) {
         head = bytes_of(zmq_msg_data(&parcel->part[1]), zmq_msg_size(&parcel->part[1]));
         turn_away(listener, connection, &head, parcel->kept - 2, now_ms);
     } else {

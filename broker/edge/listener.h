@@ -24,8 +24,8 @@ struct listener {
     struct connections connections;
     struct arrivals *arrivals;
     struct listener_counts counts;
-    size_t backlogged;       /* connections with a backlog */
-    const uint8_t *test_key; /* of the self-test; NULL: none */
+    size_t backlogged, kicks; /* connections with a backlog; that are to be ended */
+    const uint8_t *test_key;  /* of the self-test; NULL: none */
     bool test_seen;
 };
 
@@ -52,7 +52,10 @@ void listener_retry(struct listener *listener, uint64_t now_ms);
 /* Every second: connections that have been silent too long. */
 void listener_forget_silent(struct listener *listener, uint64_t now_ms);
 
-/* Ends a connection's TCP; what it was is forgotten when the monitor says so. */
-void listener_kick(struct listener *listener, uint64_t number, const char *reason);
+/* Ends a connection's TCP a moment later, so that what was sent before leaves; nothing more is
+ * taken from it.  What it was is forgotten when the monitor says so. */
+void listener_kick(struct listener *listener, uint64_t number, const char *reason, uint64_t now_ms);
+/* Ends those whose moment has come. */
+void listener_end_kicked(struct listener *listener, uint64_t now_ms);
 
 #endif

@@ -16,7 +16,6 @@
 #define ENDPOINTS_MOST    8
 #define LOOK_MS           100
 #define RETRY_MS          2
-#define KICK_AFTER_MS     200 /* so that what was handed out before leaves */
 #define SILENT_MS         15000
 #define LINGER_MS         500
 #define ANSWERS_WITHIN_MS 10000
@@ -49,31 +48,6 @@ void loop_hand_out(struct loop *loop, struct outgoing *out)
 }
 
 static void begin_stop(struct loop *loop);
-
-struct kick {
-    struct loop *loop;
-    uint64_t number;
-};
-
-static int on_kick(zloop_t *zloop, int timer, void *arg)
-{
-    struct kick *kick = arg;
-
-    (void)zloop;
-    (void)timer;
-    listener_kick(&kick->loop->listener, kick->number, "told");
-    free(kick);
-    return 0;
-}
-
-static void kick_later(struct loop *loop, uint64_t number)
-{
-    struct kick *kick = mem_alloc(sizeof *kick);
-
-    *kick = (struct kick){ loop, number };
-    if (zloop_timer(loop->zloop, KICK_AFTER_MS, 1, on_kick, kick) < 0)
-        free(kick);
-}
 
 static void key_added(struct loop *loop, const struct outgoing *out)
 {
@@ -111,7 +85,7 @@ static void depart(struct loop *loop, struct outgoing *out, uint64_t now_ms)
         gate_drop(loop->gate, out->key);
         break;
     case OUT_KICK:
-        kick_later(loop, out->conn);
+        listener_kick(&loop->listener, out->conn, "told", now_ms);
         break;
     case OUT_OPERATOR:
         answer(loop, out->conn, buf_bytes(&out->head), out->last);
@@ -216,6 +190,7 @@ static int on_look(zloop_t *zloop, int timer, void *arg)
 
     (void)zloop;
     (void)timer;
+    listener_end_kicked(&loop->listener, now_ms);
     guard_look(loop->guard, now_ms, SILENT_MS, (size_t)loop->limits.connections);
     if (loop->stopping && (loop->ended || now_ms >= loop->stop_by_ms))
         return loop->ended && loop->listener.backlogged && now_ms < loop->stop_by_ms ? 0 : -1;
