@@ -45,3 +45,10 @@ target_include_directories(wycheproof PRIVATE ${CMAKE_SOURCE_DIR})
 target_link_libraries(wycheproof PRIVATE sealpost_flags agent_crypto trust wire PkgConfig::JANSSON)
 add_test(NAME wycheproof COMMAND wycheproof)
 set_tests_properties(wycheproof PROPERTIES SKIP_RETURN_CODE 77)
+
+# Peers that do what they must not, against a real broker.
+file(GLOB hostile CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/hostile/*.c)
+add_executable(hostile ${hostile} ${CMAKE_SOURCE_DIR}/bench/load/client.c)
+target_include_directories(hostile PRIVATE ${CMAKE_SOURCE_DIR})
+target_link_libraries(hostile PRIVATE sealpost_flags agent_crypto trust wire net)
+add_test(NAME hostile COMMAND hostile ${CMAKE_BINARY_DIR})
