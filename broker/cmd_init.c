@@ -43,7 +43,11 @@ static int take_flags(struct cli *cli, struct config *config, const char *file)
                                             { "name", "broker/name" },
                                             { "state", "broker/state" } };
     struct config_problem why;
+    char name[NAME_MAX_LEN + 1];
 
+    /* A file in which nothing is set counts as broken, so the name always stands in it. */
+    snprintf(name, sizeof name, "%s", config_text(config, CONF_NAME));
+    config_set(config, "broker/name", name, CONFIG_FLAG, NULL);
     for (size_t i = 0; i < sizeof pairs / sizeof pairs[0]; i++) {
         const char *value = cli_flag(cli, pairs[i][0]);
 
