@@ -126,8 +126,7 @@ static enum err chain_offer(json_t *root, struct session_chain *chain, json_t *r
                                 key ? key : nobody, &event);
 }
 
-/* The event from its fields, compared and signed again. */
-static void event_same(json_t *root, json_t *section, json_t *row)
+void event_same(json_t *root, json_t *section, json_t *row)
 {
     struct event event = { .scope = (uint8_t)get_number(section, "scope"),
                            .seq = get_number(row, "seq"),
@@ -319,7 +318,12 @@ void part_sizes(json_t *root)
         { "group_frame_min", FRAME_FH_SIZE + 2 + FRAME_HDR_GROUP + 32 + BUCKET_MIN + 16 },
     };
     json_t *section = get(root, "sizes");
+    json_t *card = json_array_get(get(get(get(root, "agents"), "A"), "cards"), 0);
+    json_t *cert = json_array_get(get(root, "certificates"), 0);
 
+    same_number("card", get_hex(card, "card").len, get_number(section, "card"));
+    same_number("cert", get_hex(cert, "cert").len, get_number(section, "cert"));
+    same_number("credential", get_hex(cert, "credential").len, get_number(section, "credential"));
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++)
         if (json_object_get(section, sizes[i].name))
             same_number(sizes[i].name, sizes[i].size, get_number(section, sizes[i].name));
