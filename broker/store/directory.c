@@ -91,12 +91,23 @@ static struct bytes key_of(const uint8_t *key)
     return bytes_of(key, 32);
 }
 
+static char *copy_text(const char *text)
+{
+    size_t size = strlen(text) + 1;
+    char *copy = mem_alloc(size);
+
+    memcpy(copy, text, size);
+    return copy;
+}
+
+/* Copies the row and its circles. */
 static void enter_agent(struct directory *d, const struct agent_row *from)
 {
     struct agent_row *agent = mem_alloc(sizeof *agent);
     struct place *place = rows_add(&d->by_id, from->agent_id, 0);
 
     *agent = *from;
+    agent->circles = copy_text(from->circles);
     if (d->count == d->cap) {
         d->cap = d->cap ? 2 * d->cap : 64;
         d->agent = mem_resize(d->agent, d->cap * sizeof(struct agent_row *));
@@ -116,8 +127,10 @@ static void empty(struct directory *d)
     rows_clear(&d->by_aid);
     rows_clear(&d->by_name);
     rows_clear(&d->by_key);
-    for (size_t i = 0; i < d->count; i++)
+    for (size_t i = 0; i < d->count; i++) {
+        free((char *)d->agent[i]->circles);
         free(d->agent[i]);
+    }
     d->count = 0;
 }
 
@@ -130,12 +143,14 @@ static enum err load(struct store *store)
     empty(d);
     while ((e = stmt_step(store->db, stmt)) == ERR_OK) {
         struct agent_row a = { .agent_id = column_int(stmt, 0) };
+        char circles[CIRCLES_TEXT_SIZE];
         struct card card;
 
+        a.circles = circles;
         column_copy(stmt, 1, a.aid, sizeof a.aid);
         column_text(stmt, 2, a.name, sizeof a.name);
         column_copy(stmt, 3, a.identity_key, sizeof a.identity_key);
-        column_text(stmt, 4, a.circles, sizeof a.circles);
+        column_text(stmt, 4, circles, sizeof circles);
         a.state = column_int(stmt, 5) == AGENT_ACTIVE ? AGENT_ACTIVE : AGENT_REVOKED;
         a.card_gen = (uint32_t)column_u64(stmt, 6);
         a.enrolled_ms = column_u64(stmt, 7);
@@ -303,9 +318,9 @@ enum err store_agent_add(struct store *store, const struct agent_new *agent, int
     memcpy(row.identity_key, agent->card.ik, 32);
     memcpy(row.card_hash, agent->card_hash, 32);
     memcpy(row.transport_key, agent->card.tk, 32);
-    if (strlen(agent->circles) >= sizeof row.circles)
+    if (strlen(agent->circles) >= CIRCLES_TEXT_SIZE)
         return ERR_MALFORMED;
-    strcpy(row.circles, agent->circles);
+    row.circles = agent->circles;
 
     bind_int(stmt, 1, row.agent_id);
     bind_blob(stmt, 2, row.aid, 32);

@@ -18,7 +18,7 @@ struct agent_row {
     uint8_t aid[32];
     char name[NAME_MAX_LEN + 1];
     uint8_t identity_key[32];
-    char circles[CIRCLES_TEXT_SIZE];
+    const char *circles; /* labels ascending, one space between; lives as long as the row */
     enum agent_state state;
     uint32_t card_gen;
     uint8_t card_hash[32];     /* of the card of that generation … */
