@@ -394,6 +394,7 @@ static enum err step_if(struct flow *flow, bool due, enum err (*step)(struct flo
     e = turn_begin(flow);
     if (e == ERR_OK)
         e = turn_end(flow, step(flow));
+    flow->is_tidy = false;
     if (e == ERR_OK)
         return ERR_OK;
     *again_ms = flow->elapsed_ms + IDLE_MS;
@@ -401,15 +402,20 @@ static enum err step_if(struct flow *flow, bool due, enum err (*step)(struct flo
     return store_broken(flow->store) ? ERR_STORE : ERR_OK;
 }
 
+/* Time to tidy up that nobody needs; once it is tidy, not again before the next turn. */
 static enum err idle_step(struct flow *flow)
 {
     bool did = false;
-    enum err e = ERR_OK;
+    enum err e = store_maintain(flow->store, true, &did);
 
-    if (flow->elapsed_ms - flow->busy_ms >= IDLE_MS)
-        e = store_maintain(flow->store, true, &did);
-    flow->sweep->idle_ms = flow->elapsed_ms + IDLE_MS;
+    flow->is_tidy = !did;
+    flow->busy_ms = flow->elapsed_ms;
     return e == ERR_OK || !store_broken(flow->store) ? ERR_OK : ERR_STORE;
+}
+
+static uint64_t idle_at(const struct flow *flow)
+{
+    return flow->is_tidy ? UINT64_MAX : flow->busy_ms + IDLE_MS;
 }
 
 enum err flow_tick(struct flow *flow)
@@ -435,7 +441,7 @@ enum err flow_tick(struct flow *flow)
         e = step_if(flow, sweep->invites_again_ms <= now, invites_step, &sweep->invites_again_ms);
     if (e == ERR_OK)
         e = deliver_woken(flow);
-    if (e == ERR_OK && sweep->idle_ms <= now)
+    if (e == ERR_OK && idle_at(flow) <= now)
         e = idle_step(flow);
     return e == ERR_OK || !store_broken(flow->store) ? ERR_OK : ERR_STORE;
 }
@@ -449,7 +455,7 @@ uint64_t flow_next_tick_ms(const struct flow *flow)
 {
     const struct sweep *sweep = flow->sweep;
     uint64_t next = sooner(sooner(sweep->minute_ms, sweep->hour_ms),
-                           sooner(sweep->idle_ms, flow->parked_until_ms));
+                           sooner(idle_at(flow), flow->parked_until_ms));
 
     next = sooner(next, sweep->invites_again_ms);
     next = sooner(next, sweep->walking ? 0 : sweep->sweep_ms);

@@ -168,6 +168,7 @@ enum err flow_turn(struct flow *flow, struct request **requests, size_t count)
     CRASH_POINT("turn.taken");
     flow_look_at_clock(flow);
     flow->busy_ms = flow->elapsed_ms;
+    flow->is_tidy = false;
     for (size_t i = 0; i < count; i++) {
         request_precheck(requests[i]);
         bytes += requests[i]->bytes;
