@@ -191,6 +191,7 @@ void agent_send_all(struct agent *agent)
     agent_prekeys_ask(agent);
     agent_card_publish(agent);
     agent_contact_ask(agent);
+    agent_link_bye(agent);
 }
 
 void agent_received(struct agent *agent, struct bytes head, const struct bytes *parts, size_t count)

@@ -50,6 +50,8 @@ struct agent_asked {
 struct agent_conn {
     enum link_state state;
     bool wanted, open, enrolling, reached, busy;
+    bool leaving, said_bye; /* the program ends: what is signed and sealed goes out first */
+    uint64_t leave_by_ms;
     enum err refusal;
     unsigned failures; /* refused in a row */
     unsigned attempts; /* without success, for the back-off */

@@ -122,12 +122,14 @@ static void hand_over(struct agent *agent, const struct agent_asked *asked, enum
     case VERB_SYNC:
         agent_sync_answer(agent, asked, code, message);
         break;
+    case VERB_BYE:
+        agent_link_event(agent, LINK_STOP);
+        break;
     case VERB_FETCH:
     case VERB_CREDIT:
     case VERB_DELIVER:
     case VERB_NOTIFY:
     case VERB_PING:
-    case VERB_BYE:
     case VERB_ERROR:
         break;
     }
@@ -142,6 +144,8 @@ static void answered(struct agent *agent, struct agent_asked *asked, const struc
 {
     enum err code = message->verb == VERB_ERROR ? (enum err)message->code : ERR_OK;
 
+    log_event(LOG_DEBUG, "answer", "me=%s verb=%s rid=%u error=%s", agent->me.row.name,
+              verb_name(asked->verb), (unsigned)asked->rid, err_name(code));
     note_times(agent, asked, message, code);
     if (code == ERR_OK && message->verb != asked->verb)
         code = ERR_SCHEMA;
@@ -166,6 +170,8 @@ void agent_dispatch(struct agent *agent, struct bytes head, const struct bytes *
     agent->link.heard_ms = agent_elapsed(agent);
     agent->link.pinged = false;
     if (message.verb == VERB_DELIVER) {
+        log_event(LOG_DEBUG, "delivered", "me=%s items=%u", agent->me.row.name,
+                  (unsigned)message.items.count);
         agent_deliver(agent, head, &message, parts, count);
     } else if (message.verb == VERB_NOTIFY) {
         notified(agent, &message);

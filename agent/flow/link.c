@@ -5,6 +5,7 @@
 #include "agent/flow/identity.h"
 #include "agent/flow/incoming.h"
 #include "agent/flow/outgoing.h"
+#include "agent/flow/receipts.h"
 #include "agent/flow/sync.h"
 #include "agent/store/secrets.h"
 #include "shared/base/log.h"
@@ -14,6 +15,7 @@
 #define REFUSED_MS    60000
 #define BUSY_MS       50
 #define FIRST_WAIT_MS 600 /* a stopped broker is found out in less than a second */
+#define BYE_MS        1000
 #define NEVER         UINT64_MAX
 
 /* Missing entries are forbidden moves; + 1 so that DOWN is not mistaken for one. */
@@ -171,8 +173,10 @@ void agent_link_event(struct agent *agent, enum link_event event)
     if (!agent_link_next(before, event, &next))
         return;
     link->state = next;
-    log_event(LOG_DEBUG, "link", "from=%s to=%s", agent_link_state_name(before),
-              agent_link_state_name(next));
+    if (next != STATE_UP)
+        link->leaving = link->said_bye = false;
+    log_event(LOG_DEBUG, "link", "me=%s from=%s to=%s", agent->me.row.name,
+              agent_link_state_name(before), agent_link_state_name(next));
     if (next != before)
         agent->changed = true;
     switch (next) {
@@ -238,18 +242,43 @@ void agent_go_online(struct agent *agent)
     struct agent_conn *link = &agent->link;
 
     link->wanted = true;
+    link->leaving = false;
     if (link->state == STATE_DOWN && link->due_ms == NEVER && !agent->me.revoked)
         link->due_ms = agent_elapsed(agent);
 }
 
+/*
+ * Closing a socket drops what is still in it.  So receipts go out now, then what is on the way is
+ * waited for, then comes BYE, and its answer says that all of it has arrived; for a second at most.
+ */
 void agent_go_offline(struct agent *agent)
 {
+    struct agent_conn *link = &agent->link;
+
+    link->wanted = false;
+    if (link->state != STATE_UP) {
+        agent_link_event(agent, LINK_STOP);
+        return;
+    }
+    link->leaving = true;
+    link->leave_by_ms = agent_elapsed(agent) + BYE_MS;
+    agent_enter(agent);
+    agent_leave(agent);
+}
+
+void agent_link_bye(struct agent *agent)
+{
+    struct agent_conn *link = &agent->link;
     struct message bye = agent_message(VERB_BYE);
 
-    agent->link.wanted = false;
-    if (agent->link.state == STATE_UP || agent->link.state == STATE_SYNCING)
-        agent_ask(agent, &bye, NULL, 0);
-    agent_link_event(agent, LINK_STOP);
+    if (!link->leaving || link->said_bye)
+        return;
+    if (agent->ack_due_ms != NEVER && !agent->ack_flying && !agent->ack_stuck) {
+        agent->ack_due_ms = agent_elapsed(agent);
+        agent_acks_send(agent);
+    }
+    if (!link->asked && agent_ask(agent, &bye, NULL, 0))
+        link->said_bye = true;
 }
 
 void agent_link_hurry(struct agent *agent)
@@ -334,6 +363,8 @@ struct agent_asked *agent_ask(struct agent *agent, struct message *message,
         link->busy = true;
         return NULL;
     }
+    log_event(LOG_DEBUG, "ask", "me=%s verb=%s rid=%u parts=%zu", agent->me.row.name,
+              verb_name(message->verb), (unsigned)message->rid, count);
     asked = mem_zeroed(1, sizeof *asked);
     asked->rid = message->rid;
     asked->verb = message->verb;
@@ -388,6 +419,10 @@ static void tick_connected(struct agent *agent, uint64_t now)
     struct agent_conn *link = &agent->link;
     uint64_t oldest = oldest_asked_ms(link);
 
+    if (link->leaving && now >= link->leave_by_ms) {
+        agent_link_event(agent, LINK_STOP);
+        return;
+    }
     if (now >= link->heard_ms + LIMIT_SILENCE_MS) {
         agent_link_event(agent, LINK_GONE);
         return;
@@ -448,6 +483,8 @@ uint64_t agent_link_next_ms(const struct agent *agent)
         oldest = oldest_asked_ms(link);
         if (oldest != NEVER)
             next = oldest + LIMIT_ANSWER_MS;
+        if (link->leaving)
+            next = sooner(next, link->leave_by_ms);
         if (link->enrolling && link->enrol_ms)
             next = sooner(next, link->enrol_ms);
         next = sooner(next, link->heard_ms + (link->pinged ? LIMIT_SILENCE_MS : LIMIT_PING_MS));

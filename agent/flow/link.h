@@ -32,6 +32,8 @@ void agent_link_event(struct agent *agent, enum link_event event);
 void agent_link_wait(struct agent *agent, uint64_t wait_ms);
 void agent_link_refuse(struct agent *agent, enum err why);
 void agent_link_tick(struct agent *agent);
+/* While leaving: BYE when everything else has been answered. */
+void agent_link_bye(struct agent *agent);
 uint64_t agent_link_next_ms(const struct agent *agent);
 
 /* A message to be asked with; the verb is set. */
