@@ -275,6 +275,7 @@ Test(event, groups_are_refused)
         = { .scope = SCOPE_GROUP, .id = { 5 }, .type = EVENT_GROUP_CLOSED, .ts_ms = broker.now_ms }
     };
 
+    event.body_len = 1;
     memcpy(event.event.actor, ann.agent.aid, 32);
     fake_event_sign(&event, &ann.agent);
     cr_expect_eq(say(&ann, &event, bytes_of(NULL, 0)), ERR_NOT_MEMBER);
