@@ -305,6 +305,10 @@ static struct arrival *open_parcel(struct listener *listener, struct parcel *par
 
     if (large && e == ERR_OK)
         e = ERR_TOO_LARGE;
+    if (log_wants(LOG_DEBUG))
+        log_event(LOG_DEBUG, "request", "conn=%llu verb=%s size=%zu reason=%s",
+                  (unsigned long long)connection->number, verb_name(request->message.verb),
+                  parcel->bytes, e == ERR_OK ? "-" : err_name(e));
     if (e == ERR_OK && room) {
         if (request->message.verb == VERB_ACK)
             request_precheck(request); /* signatures cost: not the store's time */

@@ -2,6 +2,7 @@
 
 #include <pthread.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,6 +28,13 @@ static struct {
     } count[EVENTS_MAX];
 } state = { LOG_INFO, LOG_LOGFMT, 10, false, false, PTHREAD_MUTEX_INITIALIZER, { { 0 } } };
 
+static atomic_int loudest = LOG_INFO; /* state.level, to be read without the lock */
+
+bool log_wants(enum log_level level)
+{
+    return (int)level <= atomic_load_explicit(&loudest, memory_order_relaxed);
+}
+
 static bool stderr_is_journal(void)
 {
     const char *stream = getenv("JOURNAL_STREAM");
@@ -41,6 +49,7 @@ void log_setup(enum log_level level, enum log_format format, unsigned per_event)
 {
     pthread_mutex_lock(&state.lock);
     state.level = level;
+    atomic_store_explicit(&loudest, (int)level, memory_order_relaxed);
     state.format = format;
     state.per_event = per_event;
     state.journal = stderr_is_journal();

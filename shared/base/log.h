@@ -18,6 +18,9 @@ void log_setup(enum log_level level, enum log_format format, unsigned per_event)
 /* Nothing is written any more, until log_setup(): programs whose stderr is for people. */
 void log_silence(void);
 
+/* Would a line of this level be written?  Without a lock: for places that many messages pass. */
+bool log_wants(enum log_level level);
+
 /* `format` gives "key=value key=value"; values that come from outside go through log_value(). */
 void log_event(enum log_level level, const char *event, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
