@@ -319,9 +319,11 @@ static int listen_on(struct broker *broker)
     for (size_t i = 0; i < count; i++)
         endpoints[i] = config_text_at(broker->config, CONF_ENDPOINT, (unsigned)i);
     e = loop_listen(broker->loop, &broker->state.curve, endpoints, count);
+    if (e == ERR_UNSUPPORTED)
+        return out_fail(broker->cli, EX_OSERR, "system", "is another program listening there?",
+                        "%s: cannot listen there", endpoints[0]);
     if (e != ERR_OK)
-        return fail(broker, e, endpoints[0],
-                    e == ERR_AUTH ? NULL : "is another program listening there?");
+        return fail(broker, e, endpoints[0], NULL);
     for (size_t i = 0; loop_endpoint(broker->loop, i); i++)
         log_event(LOG_INFO, "listening", "addr=%s", loop_endpoint(broker->loop, i));
     settings_of(broker, &settings); /* now with the address that was bound */
