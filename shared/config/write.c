@@ -55,8 +55,9 @@ void config_write(const struct config *config, struct bytes title, struct buf *o
         }
         put(out, "%s#   %s%s\n", indent, key->help, key->restart ? " (restart)" : "");
         if (!set) {
-            put(out, "%s#   %s = ", indent, name);
-            put_value(out, key->initial ? key->initial : "");
+            put(out, "%s#   %s =%s", indent, name, key->initial ? " " : "");
+            if (key->initial)
+                put_value(out, key->initial);
             put(out, "\n");
         }
         for (unsigned line = 0; set && line < config_lines(config, i); line++) {
