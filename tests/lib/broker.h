@@ -137,30 +137,36 @@ static inline void broker_close(struct broker *b)
 /* ---- asking
  * --------------------------------------------------------------------------------------- */
 
-static inline void broker_free_copy(void *memory)
-{
-    struct buf *copy = memory;
+/* A request and the bytes it was decoded from. */
+struct broker_question {
+    struct request request;
+    struct buf bytes;
+};
 
-    buf_free(copy);
-    free(copy);
+static inline void broker_free_question(void *memory)
+{
+    struct broker_question *question = memory;
+
+    buf_free(&question->bytes);
+    free(question);
 }
 
 /* Asks; decodes the answer, which lives until the next question. */
 static inline struct message broker_ask(struct broker *b, const struct requester *by,
                                         struct message question)
 {
-    struct request *request = mem_zeroed(1, sizeof *request);
-    struct buf *copy = mem_zeroed(1, sizeof *copy);
+    struct broker_question *asked = mem_zeroed(1, sizeof *asked);
+    struct request *request = &asked->request;
     struct message answer = { 0 };
 
     broker_forget_out(b);
     question.rid = 77;
-    message_encode(&question, copy);
-    OK(message_decode(&request->message, buf_bytes(copy), 0, FROM_AGENT));
+    message_encode(&question, &asked->bytes);
+    OK(message_decode(&request->message, buf_bytes(&asked->bytes), 0, FROM_AGENT));
     request->by = *by;
-    request->bytes = copy->len;
-    request->memory = copy;
-    request->release = broker_free_copy;
+    request->bytes = asked->bytes.len;
+    request->memory = asked;
+    request->release = broker_free_question;
     OK(flow_turn(b->flow, &request, 1));
     for (struct outgoing *out = b->out; out; out = out->next)
         if (out->kind == OUT_MESSAGE && out->conn == by->conn) {
