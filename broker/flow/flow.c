@@ -103,17 +103,43 @@ static bool announce_invite(void *ctx, const struct invite_row *invite)
     return true;
 }
 
+/* An agent that has not heard the answer to its CARD still comes with its key before that. */
+static enum err announce_old_key(struct flow *flow, const struct agent_row *agent)
+{
+    struct card_row card;
+    uint64_t ends_ms;
+    enum err e = store_card_get(flow->store, agent->agent_id, 0, &card);
+
+    if (e != ERR_OK)
+        return e;
+    ends_ms = card.stored_ms + OLD_KEY_MS;
+    if (ends_ms <= flow->now_ms)
+        return ERR_OK;
+    e = store_card_before(flow->store, agent->agent_id, agent->card_gen, &card);
+    if (e != ERR_OK)
+        return e == ERR_NOT_FOUND ? ERR_OK : e;
+    if (!store_agent_by_transport(flow->store, card.transport_key)) {
+        announce_key(flow, card.transport_key, false, agent->agent_id, agent);
+        key_ends_later(flow, card.transport_key, ends_ms - flow->now_ms);
+    }
+    return ERR_OK;
+}
+
 static enum err announce_keys(struct flow *flow)
 {
-    enum err e;
+    enum err e = ERR_OK;
 
-    for (size_t i = 0; i < store_agent_count(flow->store); i++) {
+    for (size_t i = 0; e == ERR_OK && i < store_agent_count(flow->store); i++) {
         const struct agent_row *agent = store_agent_at(flow->store, i);
 
-        if (agent->state == AGENT_ACTIVE)
-            announce_key(flow, agent->transport_key, false, agent->agent_id, agent);
+        if (agent->state != AGENT_ACTIVE)
+            continue;
+        announce_key(flow, agent->transport_key, false, agent->agent_id, agent);
+        if (agent->card_gen > 1)
+            e = announce_old_key(flow, agent);
     }
-    e = store_invite_list(flow->store, false, flow->now_ms, announce_invite, flow);
+    if (e == ERR_OK)
+        e = store_invite_list(flow->store, false, flow->now_ms, announce_invite, flow);
     if (e == ERR_OK)
         turn_hand_out(flow);
     return e;

@@ -104,6 +104,9 @@ void reply_order(struct reply *reply, enum outgoing_kind order);
 void reply_notify_all(struct reply *reply, const struct message *notify);
 void reply_notify_agent(struct reply *reply, int64_t agent_id, const struct message *notify);
 
+/* A transport key that CARD has replaced may be used so long. */
+#define OLD_KEY_MS UINT64_C(600000)
+
 /* `key` leaves the key set after `in_ms` (the old transport key after CARD). */
 void key_ends_later(struct flow *flow, const uint8_t key[static 32], uint64_t in_ms);
 

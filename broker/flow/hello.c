@@ -8,7 +8,6 @@
 #include "shared/wire/limit.h"
 
 #define PROTOCOL     1
-#define OLD_KEY_MS   UINT64_C(600000) /* a rotated transport key may be used so long */
 #define GROUP_LIFE   UINT64_C(604800000)
 #define SPK_RENEW_MS UINT64_C(604800000)
 
@@ -131,7 +130,7 @@ static enum err drop_old_keys(struct flow *flow, const struct request *request, 
     if (agent->card_gen == 1 || store_card_get(flow->store, agent->agent_id, 0, &card) != ERR_OK
         || card.stored_ms + OLD_KEY_MS < flow->now_ms)
         return ERR_OK;
-    if (store_card_get(flow->store, agent->agent_id, agent->card_gen - 1, &before) == ERR_OK
+    if (store_card_before(flow->store, agent->agent_id, agent->card_gen, &before) == ERR_OK
         && !store_agent_by_transport(flow->store, before.transport_key))
         reply_key_drop(reply, before.transport_key);
     return ERR_OK;

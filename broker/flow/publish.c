@@ -7,7 +7,6 @@
 #include "broker/store/prekeys.h"
 #include "shared/wire/limit.h"
 
-#define OLD_KEY_MS      UINT64_C(600000)
 #define PREKEYS_REPLACE 1 /* flags */
 
 /* ---- CARD

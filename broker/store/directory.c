@@ -25,6 +25,8 @@
     X(SEEN, "UPDATE agent SET seen_ms = ?2 WHERE agent_id = ?1")                                   \
     X(CARD, "SELECT gen, hash, transport_key, sig, stored_ms, card, agent_id FROM card"            \
             " WHERE agent_id = ?1 AND gen = ?2")                                                   \
+    X(CARD_BEFORE, "SELECT gen, hash, transport_key, sig, stored_ms, card, agent_id FROM card"     \
+                   " WHERE agent_id = ?1 AND gen < ?2 ORDER BY gen DESC LIMIT 1")                  \
     X(CARD_BY_HASH, "SELECT gen, hash, transport_key, sig, stored_ms, card, agent_id FROM card"    \
                     " WHERE hash = ?1")
 STATEMENT_TABLE(STATEMENTS)
@@ -441,6 +443,16 @@ enum err store_card_get(struct store *store, int64_t agent_id, uint32_t gen, str
         return ERR_NOT_FOUND;
     bind_int(stmt, 1, agent_id);
     bind_int(stmt, 2, gen ? gen : agent->card_gen);
+    return read_card(store, stmt, NULL, out);
+}
+
+enum err store_card_before(struct store *store, int64_t agent_id, uint32_t gen,
+                           struct card_row *out)
+{
+    sqlite3_stmt *stmt = store->directory->stmt[STMT_CARD_BEFORE];
+
+    bind_int(stmt, 1, agent_id);
+    bind_int(stmt, 2, gen);
     return read_card(store, stmt, NULL, out);
 }
 

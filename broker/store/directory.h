@@ -56,6 +56,9 @@ struct card_row {
 
 /* ERR_NOT_FOUND.  `gen` 0: the newest. */
 enum err store_card_get(struct store *store, int64_t agent_id, uint32_t gen, struct card_row *out);
+/* The one that generation `gen` has replaced; numbers may have been left out. */
+enum err store_card_before(struct store *store, int64_t agent_id, uint32_t gen,
+                           struct card_row *out);
 enum err store_card_by_hash(struct store *store, const uint8_t hash[static 32], int64_t *agent_id,
                             struct card_row *out);
 
