@@ -3,6 +3,7 @@
  * join - from invite to agent: every row of the table of docs/protocol.md 2.3, races, crashes,
  *        approval, stolen cards; new cards; certificates; the log.
  */
+#include "broker/store/audit.h"
 #include "broker/store/log.h"
 #include "shared/trust/credential.h"
 #include "shared/trust/event.h"
@@ -500,6 +501,35 @@ Test(join, a_new_card_replaces_the_old_one)
     cr_expect_eq(log_length(&b), 3);
     person_end(&p);
     person_end(&other);
+    broker_close(&b);
+}
+
+Test(join, old_cards_and_invites_go)
+{
+    struct broker b;
+    struct person p;
+    struct message answer;
+    struct card_row card;
+    struct invite_row invite;
+    bool more;
+
+    broker_begin(&b);
+    person_joins(&b, &p, "alice", "home");
+    p.card.gen = 2;
+    person_sign_card(&p);
+    answer = publish(&b, &p);
+    OK(answer_err(&answer));
+    for (int days = 37; days <= 91; days += 27) { /* 37, 64, 91 */
+        OK(store_begin(b.store));
+        OK(store_sweep_old(b.store, b.now_ms + (uint64_t)days * 86400000, &more));
+        OK(store_commit(b.store));
+        cr_expect_eq(store_card_get(b.store, p.by.id, 1, &card), days < 38 ? ERR_OK : ERR_NOT_FOUND,
+                     "%d", days);
+        OK(store_card_get(b.store, p.by.id, 2, &card));
+        cr_expect_eq(store_invite_get(b.store, 1, &invite), days < 90 ? ERR_OK : ERR_NOT_FOUND,
+                     "%d", days);
+    }
+    person_end(&p);
     broker_close(&b);
 }
 
