@@ -61,13 +61,13 @@ static enum err advances_check(struct flow *flow, const struct request *request,
         struct advance *advance = &advances[*count];
 
         e = receipt_parse(bytes_of(wire.preimage, RECEIPT_SIZE), &advance->receipt);
+        for (size_t i = 0; e == ERR_OK && i < *count; i++)
+            if (memcmp(advances[i].receipt.scope, advance->receipt.scope, 16) == 0)
+                e = ERR_RECEIPT;
         if (e == ERR_OK)
             e = advance_check(flow, request, advance);
         if (e != ERR_OK)
             return e;
-        for (size_t i = 0; i < *count; i++)
-            if (memcmp(advances[i].receipt.scope, advance->receipt.scope, 16) == 0)
-                return ERR_RECEIPT;
         ++*count;
     }
     return reader.err;
