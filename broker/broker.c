@@ -218,6 +218,7 @@ static int read_config(struct broker *broker)
 {
     struct config_problem why;
     enum err e = state_check_config(broker->start.config_file);
+    const char *group;
 
     if (e != ERR_OK)
         return fail(broker, e, broker->start.config_file, "chmod go-w on that file");
@@ -225,10 +226,14 @@ static int read_config(struct broker *broker)
     broker->started = broker_config_new();
     if (config_read(broker->config, broker->start.config_file, false) != ERR_OK)
         return config_report(broker->cli, broker->config, broker->start.config_file);
+    group = config_text(broker->config, CONF_CONTROL_GROUP);
     config_read(broker->started, broker->start.config_file, false);
     if (apply_flags(broker->config, &broker->start, &why) != ERR_OK)
         return out_usage(broker->cli, "bad_value", NULL, "%s: %s", why.key, why.message);
     broker_config_log(broker->config);
+    if (*group && !getgrnam(group))
+        return out_fail(broker->cli, EX_CONFIG, "bad_config", NULL,
+                        "control/group: no group \"%s\"", group);
     if (!broker_descriptors(config_number(broker->config, CONF_CONNECTIONS)))
         return out_fail(broker->cli, EX_CONFIG, "bad_config", "raise the limit of open files",
                         "%s: listen/connections: too many for the limit of open files",
@@ -343,15 +348,10 @@ static int open_control(struct broker *broker)
     enum err e = ERR_NOT_FOUND;
     int code;
 
-    if (*name && !group) {
-        code = out_fail(broker->cli, EX_CONFIG, "bad_config", NULL,
-                        "control/group: no group \"%s\"", name);
-    } else {
-        slash = strrchr(full, '/');
-        if (dir_fd >= 0)
-            e = loop_control(broker->loop, dir_fd, slash + 1, group ? group->gr_gid : (gid_t)-1);
-        code = e == ERR_OK ? 0 : fail(broker, e == ERR_EXISTS ? ERR_LOCKED : e, full, NULL);
-    }
+    slash = strrchr(full, '/');
+    if (dir_fd >= 0)
+        e = loop_control(broker->loop, dir_fd, slash + 1, group ? group->gr_gid : (gid_t)-1);
+    code = e == ERR_OK ? 0 : fail(broker, e == ERR_EXISTS ? ERR_LOCKED : e, full, NULL);
     if (dir_fd >= 0)
         close(dir_fd);
     free(dir);
