@@ -30,7 +30,8 @@ struct store {
     struct db *db;
     int dir_fd, lock_fd;
     bool in_memory;
-    bool open; /* store_open() has returned */
+    bool open;    /* store_open() has returned */
+    bool in_turn; /* between store_begin() and its end */
 
     uint8_t id[16], incarnation[16];
     uint64_t incarnation_ms, boot;

@@ -212,6 +212,7 @@ static enum err settle_in(struct store *store)
         || (e = meta_get(store, "clock_ms", &clock_ms)) != ERR_OK
         || (e = db_begin(store->db)) != ERR_OK)
         return e;
+    store->in_turn = true;
     store->numbers_before = store->numbers;
     if (put_back)
         e = new_incarnation(store);

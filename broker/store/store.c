@@ -3,8 +3,10 @@
  */
 #include "broker/store/store.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
+#include "broker/store/audit.h"
 #include "broker/store/inside.h"
 #include "broker/store/modules.h"
 #include "shared/base/clock.h"
@@ -22,6 +24,7 @@ enum err store_begin(struct store *store)
 
     if (e != ERR_OK)
         return e;
+    store->in_turn = true;
     store->numbers_before = store->numbers;
     e = meta_reserve(store);
     if (e == ERR_OK && store->accepting != store->accepting_written)
@@ -81,6 +84,7 @@ enum err store_commit(struct store *store)
         store_rollback(store);
         return e;
     }
+    store->in_turn = false;
     note_commit(store, clock_elapsed_us() - begun);
     store->accepting_written = store->accepting;
     for (const struct module *const *m = store_modules; *m; m++)
@@ -93,6 +97,9 @@ void store_rollback(struct store *store)
 {
     bool full = db_full(store->db);
 
+    if (!store->in_turn) /* a commit that failed has done it */
+        return;
+    store->in_turn = false;
     db_rollback(store->db);
     store->rollbacks++;
     for (const struct module *const *m = store_modules; *m; m++)
@@ -219,6 +226,18 @@ static bool within(uint64_t a, uint64_t b, uint64_t most)
     return a > b ? a - b <= most : b - a <= most;
 }
 
+/* People must hear of it; if it cannot be written the log line has to do. */
+static void note_jump(struct store *store, uint64_t expected_ms, uint64_t now_ms)
+{
+    char detail[80];
+
+    snprintf(detail, sizeof detail, "expected %llu ms, found %llu ms: nothing expires",
+             (unsigned long long)expected_ms, (unsigned long long)now_ms);
+    log_event(LOG_ERROR, "clock_jump", "expected_ms=%llu now_ms=%llu",
+              (unsigned long long)expected_ms, (unsigned long long)now_ms);
+    (void)store_audit(store, now_ms, "broker", "clock.jump", "", detail);
+}
+
 /* At opening: what the file last knew against the wall clock. */
 void clock_open(struct store *store, uint64_t last_ms)
 {
@@ -230,8 +249,7 @@ void clock_open(struct store *store, uint64_t last_ms)
     if (store->clock_sound)
         return;
     store->base_ms = last_ms;
-    log_event(LOG_ERROR, "clock_jump", "last_ms=%llu now_ms=%llu", (unsigned long long)last_ms,
-              (unsigned long long)now);
+    note_jump(store, last_ms, now);
 }
 
 bool store_clock_sound(struct store *store, uint64_t now_ms, uint64_t elapsed_ms)
@@ -240,10 +258,10 @@ bool store_clock_sound(struct store *store, uint64_t now_ms, uint64_t elapsed_ms
     bool sound = within(now_ms, expected, HOUR_MS);
 
     store->now_ms = now_ms;
-    if (sound != store->clock_sound)
-        log_event(sound ? LOG_INFO : LOG_ERROR, sound ? "clock_again" : "clock_jump",
-                  "expected_ms=%llu now_ms=%llu", (unsigned long long)expected,
-                  (unsigned long long)now_ms);
+    if (sound && !store->clock_sound)
+        log_event(LOG_INFO, "clock_again", "now_ms=%llu", (unsigned long long)now_ms);
+    if (!sound && store->clock_sound)
+        note_jump(store, expected, now_ms);
     if (sound) { /* drift within the hour is followed */
         store->base_ms = now_ms;
         store->base_elapsed_ms = elapsed_ms;
