@@ -209,6 +209,7 @@ enum err store_minute(struct store *store, uint64_t now_ms)
     };
 
     store->now_ms = now_ms;
+    store->commit_us_max = 0;
     for (size_t i = 0; i < sizeof facts / sizeof facts[0]; i++) {
         enum err e = meta_put(store, facts[i].key, (int64_t)facts[i].value);
 

@@ -108,9 +108,11 @@ bool store_was_restored(const struct store *store);
 
 struct store_facts {
     uint64_t pages, pages_max, pages_free, wal_pages;
-    uint64_t frames, bytes;                                /* waiting, all streams */
-    uint64_t commits;                                      /* since start */
-    uint64_t commit_us_last, commit_us_max, commit_us_p99; /* of the last 1,024 */
+    uint64_t frames, bytes; /* waiting, all streams */
+    uint64_t commits;       /* since start */
+    uint64_t commit_us_last;
+    uint64_t commit_us_max; /* since the last store_minute() */
+    uint64_t commit_us_p99; /* of the last 1,024 */
     bool accepting;
     bool pinned; /* a reader holds the log */
 };
