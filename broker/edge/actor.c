@@ -156,6 +156,7 @@ enum err actor_start(struct actor **out, struct flow *flow, struct arrivals *arr
         free(actor);
         return ERR_UNSUPPORTED;
     }
+    pthread_setname_np(actor->thread, "store"); /* what top and gdb show */
     *out = actor;
     return ERR_OK;
 }
