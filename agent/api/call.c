@@ -219,6 +219,11 @@ void call_link_failure(struct call *call, struct failure *out)
         pending_failure(call, out);
         return;
     }
+    if (link.state != STATE_REFUSED && link.refusal == ERR_CERT_INVALID) {
+        failure_set(out, 3, "broker_unreachable", "sealpost config broker",
+                    "whoever answers at %.280s is not this agent's broker", address);
+        return;
+    }
     if (link.refusal == ERR_OK || link.refusal == ERR_UNREACHABLE) {
         duration_text(waited, call->now_ms - call->started_ms);
         failure_set(out, 3, "broker_unreachable", "sealpost status",

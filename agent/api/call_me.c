@@ -27,7 +27,8 @@ static void refused_to_join(struct call *call, struct failure *failure)
     struct agent_link link;
 
     agent_link_get(call->agent, &link);
-    if (link.refusal == ERR_CERT_INVALID)
+    /* the signature of an enrolment names the root: another controller cannot verify it */
+    if (link.refusal == ERR_CERT_INVALID || link.refusal == ERR_AUTH)
         failure_set(failure, 7, "root_mismatch", "ask the operator for the root's fingerprint",
                     "the broker is not the one that the invite names");
     if (link.refusal == ERR_FORBIDDEN)

@@ -362,6 +362,12 @@ static bool is_long(enum err e)
     return failure_is_temporary(e) && e != ERR_RATE && e != ERR_BUSY;
 }
 
+/* The answer may lie at the broker: it is heard first. */
+static bool waits_for_somebody(const struct outgoing_info *info)
+{
+    return info->waits_for == WAITS_FOR_CONSENT || info->waits_for == WAITS_FOR_APPROVAL;
+}
+
 static void wait_any(struct call *call, struct sending *s, const struct outgoing_info *info)
 {
     struct failure failure;
@@ -372,14 +378,15 @@ static void wait_any(struct call *call, struct sending *s, const struct outgoing
         give(call, info);
         note_consent(call, s, info);
         call_end(call, 0);
-    } else if (call->offline || info->waits_for == WAITS_FOR_CONSENT
-               || info->waits_for == WAITS_FOR_APPROVAL) {
+    } else if (!call->offline && call_link_refused(call, &failure)) {
+        give(call, info);
+        fail_about(call, s, &failure);
+    } else if (call->offline
+               || (waits_for_somebody(info)
+                   && call_reach(call, word_deadline(call, s)) != REACH_WAITING)) {
         end_queued(call, s, info);
     } else if (is_long(info->wire)) {
         end_for_now(call, s, info, false);
-    } else if (call_link_refused(call, &failure)) {
-        give(call, info);
-        fail_about(call, s, &failure);
     } else if (call->now_ms >= call->wake_ms || link.failures >= 2) {
         if (failure_is_temporary(info->wire))
             end_for_now(call, s, info, false);

@@ -284,17 +284,13 @@ static void exists_failure(const struct profile *profile, struct failure *failur
 }
 
 bool join_prepare(struct profile *profile, const char *name, const struct invite *invite,
-                  bool *fresh, struct failure *failure)
+                  struct failure *failure)
 {
     struct agent_settings settings;
-    json_t *before;
     enum err e;
 
     if (!profile_make(profile, failure))
         return false;
-    before = profile_identity_read(profile);
-    *fresh = before == NULL;
-    json_decref(before);
     e = profile_lock(profile, COMMAND);
     if (e == ERR_LOCKED) {
         exists_failure(profile, failure);

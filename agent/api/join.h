@@ -22,7 +22,7 @@ bool join_ask_name(const struct invite *invite, uint64_t timeout_ms,
  * was there before.  False: `failure` (profile_exists, unsafe_permissions …).
  */
 bool join_prepare(struct profile *profile, const char *name, const struct invite *invite,
-                  bool *fresh, struct failure *failure);
+                  struct failure *failure);
 
 /* Takes a refused beginning away again, unless the agent was enrolled after all. */
 void join_undo(struct profile *profile);

@@ -272,11 +272,11 @@ static int join_as(struct joining *j)
 {
     struct profile profile;
     struct failure failure;
-    bool fresh = false;
     int exit;
 
     if (!profile_name(&profile, j->profile, &failure)
-        || !join_prepare(&profile, j->name, &j->invite, &fresh, &failure))
+        || !(j->again ? profile_open(&profile, &failure)
+                      : join_prepare(&profile, j->name, &j->invite, &failure)))
         exit = cmd_failure(j->cli, &failure);
     else
         exit = enrol(j, &profile);
