@@ -14,6 +14,7 @@ def pair(w):
     w.init_broker()
     w.start_broker()
     w.join("builder", "reviewer")
+    w.sp("builder", "status")  # reads the log: builder joined before reviewer was in it
 
 
 def expect(w, exit, code, *argv, agent=None, **kw):
@@ -71,7 +72,8 @@ def ambiguous():
         w.wait_owner("builder")
         owner = w.owner("builder")
         for tail in ("0", "1"):
-            assert owner.send("reviewer", "x", "abcd" + tail * 28)[-1]["end"] == 0
+            said = owner.send("reviewer", "x", "abcd" + tail * 28)
+            assert said[-1]["end"] == 0, said
         owner.close()
         end(reader)
         expect(w, 2, "ambiguous_id", "show", "abcd", agent="builder")
@@ -192,7 +194,6 @@ def expired():
         pair(w)
         clock = Clock(w)
         w.sp("builder", "send", "reviewer", "contact")
-        w.bodies("reviewer")
         w.sp("builder", "config", "ttl=1m")
         w.stop_broker()
         message, state = sent(w.sp("builder", "send", "reviewer", "perishable"))
@@ -202,11 +203,14 @@ def expired():
             w.json("builder", "trace", message, env=clock.env).one), "it expires")
         assert traced["reason"] == "expired" and traced["waits_for"] is None, traced
         assert w.json("builder", "status", env=clock.env).one["dead"] == 1
-        sender = w.start("sealpost", "-a", "builder", "send", "reviewer", "x", "--wait", "stored", "-t", "40s", "--json",
-                         env=clock.env, stdout=subprocess.PIPE)
+        owner = w.start("sealpost", "-a", "builder", "recv", "--follow", env=clock.env)
         w.wait_owner("builder")
-        wait_until(lambda: w.json("builder", "outbox", env=clock.env).lines, "it is queued")
+        sender = w.start("sealpost", "-a", "builder", "send", "reviewer", "x", "--wait", "stored", "-t", "50s", "--json",
+                         env=clock.env, stdout=subprocess.PIPE)
+        wait_until(lambda: "queued" in [o["state"] for o in w.json("builder", "outbox", env=clock.env).lines],
+                   "it is queued")
         clock.shift(10800)
+        end(owner, 9)  # whoever owns next looks at once
         out = sender.stdout.read().decode()
         assert sender.wait(timeout=60) == 5 and '"code":"expired"' in out, out
 
@@ -375,7 +379,8 @@ def disk_full():
         saved = os.path.join(w.root, "saved")
         shutil.copytree(profile, saved)
         script = (f"mount -t tmpfs -o size=400k,mode=700 none '{profile}' && cp -a '{saved}/.' '{profile}' && "
-                  f"dd if=/dev/zero of='{profile}/fill' bs=4k 2>/dev/null; rm -f '{profile}/lock'; "
+                  f"head -c 65536 /dev/zero > '{profile}/room'; dd if=/dev/zero of='{profile}/fill' bs=4k 2>/dev/null; "
+                  f"rm -f '{profile}/room'; "
                   f"head -c 60000 /dev/zero | exec sealpost -a builder send reviewer - --wait queued --json")
         done = subprocess.run(["unshare", "-Urm", "sh", "-c", script] if os.geteuid() != 0
                               else ["unshare", "-m", "sh", "-c", script], capture_output=True, timeout=60,

@@ -14,6 +14,7 @@ def pair(w):
 def bodies():
     with World() as w:
         pair(w)
+        w.befriend("builder", "reviewer")
         cases = {
             "text": ("héllo wörld".encode(), "text/plain"),
             "lines": (b"a\nb\n\n", "text/plain"),

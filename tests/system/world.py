@@ -211,6 +211,13 @@ class World:
         for name in names:
             self.sp(None, "join", "-", input=self.invite(name) + "\n")
 
+    def befriend(self, a, b):
+        """First contact is behind them: both have a session that both know to be active."""
+        self.sp(a, "send", b, "first contact")
+        assert self.bodies(b, "--wait", "-t", "30s") == ["first contact"]
+        wait_until(lambda: self.json(a, "status").one["sessions"] > 0 and not self.json(a, "outbox").lines,
+                   "the sender has heard")
+
     def profile(self, agent):
         return os.path.join(self.home, "agents", agent)
 
