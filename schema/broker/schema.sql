@@ -486,7 +486,7 @@ UNION ALL SELECT 'damaged', (SELECT count(*) FROM dead WHERE reason = 6),
        (SELECT count(*) = 0 FROM dead WHERE reason = 6), 'frames found damaged on disk; ok is none'
 UNION ALL SELECT 'approvals', (SELECT count(*) FROM v_invites WHERE state = 'waiting'),
        NULL, 'enrolments that wait for you'
-UNION ALL SELECT 'backup_s', (SELECT unixepoch() - value / 1000 FROM meta WHERE key = 'backup_done_ms'),
-       (SELECT unixepoch() - value / 1000 < 172800 FROM meta WHERE key = 'backup_done_ms'), 'age of the last backup; ok below two days'
-UNION ALL SELECT 'check_s', (SELECT unixepoch() - value / 1000 FROM meta WHERE key = 'check_done_ms'),
-       (SELECT unixepoch() - value / 1000 < 691200 FROM meta WHERE key = 'check_done_ms'), 'age of the last full check; ok below eight days';
+UNION ALL SELECT 'backup_s', (SELECT unixepoch() - nullif(value, 0) / 1000 FROM meta WHERE key = 'backup_done_ms'),
+       (SELECT unixepoch() - nullif(value, 0) / 1000 < 172800 FROM meta WHERE key = 'backup_done_ms'), 'age of the last backup, empty: none yet; ok below two days'
+UNION ALL SELECT 'check_s', (SELECT unixepoch() - nullif(value, 0) / 1000 FROM meta WHERE key = 'check_done_ms'),
+       (SELECT unixepoch() - nullif(value, 0) / 1000 < 691200 FROM meta WHERE key = 'check_done_ms'), 'age of the last full check, empty: none yet; ok below eight days';
