@@ -48,9 +48,10 @@ static void note_held(struct call *call)
     if (agent_counts_get(call->agent, &counts) != ERR_OK || counts.held == 0)
         return;
     if (counts.held == 1)
-        call_note(call, "1 request waits: sealpost requests");
+        call_note(call, "1 request waits for consent; no command gives it yet");
     else
-        call_note(call, "%llu requests wait: sealpost requests", (unsigned long long)counts.held);
+        call_note(call, "%llu requests wait for consent; no command gives it yet",
+                  (unsigned long long)counts.held);
 }
 
 static void list_inbox(struct call *call)
