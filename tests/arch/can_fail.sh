@@ -61,6 +61,7 @@ if command -v sqlite3 >/dev/null 2>&1; then
     broken "column of a view"   'v_log has the columns'       storage_page.pl schema/broker/views.sql 's/AS digest8;*/AS digest9/'
     broken "new view"           'no row for the view v_new'   storage_page.pl schema/broker/views.sql '$a CREATE VIEW v_new AS SELECT 1 AS one;'
     broken "stale schema dump"  'schema.sql is stale'         schema_dump.sh schema/agent/0001_init.sql 's/^CREATE INDEX peer_name/CREATE INDEX peer_named/'
+    broken "recipe that fails"  'this does not run'           storage_page.pl docs/storage.md 's/^SELECT idx, at_utc/SELECT idx, at_what/'
     broken "view that is gone"  'v_old is no view'            storage_page.pl docs/storage.md 's/`v_log`/`v_old`/'
 fi
 

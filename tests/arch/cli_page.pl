@@ -1,6 +1,7 @@
 #!/usr/bin/perl
-# docs/cli.md knows every command, flag and JSON object of the programs, and no command or flag that does
-# not exist.  Reads `PROGRAM help --json`.
+# docs/cli.md knows every command, flag, JSON object and setting of the programs, with its default and
+# whether it needs a restart, and no command or flag that does not exist.  Reads `PROGRAM help --json` and
+# the configuration that `sealpostd init` writes.
 # Usage: cli_page.pl ROOT SEALPOST SEALPOSTD SEALPOSTCTL
 use strict;
 use warnings;
@@ -79,6 +80,43 @@ for my $section (sort keys %verb) {
     next unless grep { $section =~ /$_/ } values %place;
     complain("\"$section\" is no command of a program") unless $seen{$section};
 }
+# Settings, as `sealpostd init` writes them with all their defaults.
+my ($daemon) = grep { m{sealpostd$} } @programs;
+my $home = `mktemp -d`;
+chomp $home;
+{
+    local $ENV{SEALPOST_HOME} = $home;
+    local $ENV{SEALPOST_CONFIG};
+    delete $ENV{SEALPOST_CONFIG};
+    system("'$daemon' init -q >/dev/null 2>&1");
+}
+my ($settings, $group, $about) = (0, '', '');
+if (open(my $conf, '<', "$home/broker/sealpostd.conf")) {
+    while (<$conf>) {
+        $group = $1 if /^([a-z]+)$/;
+        if (/^    #?\s*([a-z_]+) =(?: (.*))?$/) {
+            my ($key, $initial) = ("$group/$1", $2 // '""');
+            my $when = $about =~ /\(restart\)/ ? 'S' : 'R';
+            $initial = $initial eq '""' ? '–' : $initial =~ s/^"|"$//gr;
+            $settings++;
+            complain("no row for the setting $key, default $initial, $when")
+                unless $page =~ /^\| `\Q$key\E` \| `?\Q$initial\E`? \|[^|]*\| $when \|/m;
+        }
+        $about = $_;
+    }
+    close $conf;
+}
+system('rm', '-rf', $home);
+complain("cannot read the settings any more") if $settings < 30;
+while ($page =~ m{^\| `([a-z]+/[a-z_]+)` \|}mg) { $settings--; }
+complain("settings on the page that do not exist") if $settings < 0;
+if (open(my $code, '<', "$root/agent/api/settings.c")) {
+    while (<$code>) {
+        complain("the setting $1 of an agent is not mentioned") if /\.path = "([^"]+)"/ && index($page, "`$1`") < 0;
+    }
+    close $code;
+}
+
 complain("cannot read the help any more") if $commands < 20 || $flags < 60;
 print "cli.md: $commands commands, $flags flags\n";
 exit($wrong ? 1 : 0);

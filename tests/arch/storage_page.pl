@@ -1,5 +1,6 @@
 #!/usr/bin/perl
-# docs/storage.md lists the views of broker.db with the columns they really have, in order.
+# docs/storage.md lists the views of broker.db with the columns they really have, in order, and its
+# recipes run.
 # Usage: storage_page.pl [ROOT]
 use strict;
 use warnings;
@@ -42,5 +43,19 @@ for my $view (@views) {
 for my $named ($page =~ /`(v_[a-z_]+)`/g) {
     complain("$named is no view") unless grep { $_ eq $named } @views;
 }
-print "storage.md: ", scalar @views, " views, $columns columns\n";
+# The recipes run.
+my $recipes = 0;
+while ($page =~ /^```sql\n(.*?)^```/msg) {
+    my ($query, @lines) = ($1);
+    $recipes++;
+    open(my $file, '>', "/tmp/recipe.$$") or die "/tmp: $!\n";
+    print $file $query;
+    close $file;
+    my $reads = join ' ', map { "-cmd '.read $_'" } @sql;
+    @lines = grep { /error/i } `sqlite3 -bail $reads :memory: <'/tmp/recipe.$$' 2>&1`;
+    complain("this does not run: $query    $lines[0]") if @lines;
+}
+unlink "/tmp/recipe.$$";
+complain('cannot read the recipes any more') if $recipes < 10;
+print "storage.md: ", scalar @views, " views, $columns columns, $recipes recipes\n";
 exit($wrong ? 1 : 0);
