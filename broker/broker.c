@@ -282,6 +282,7 @@ static int open_store(struct broker *broker)
                     e == ERR_LOCKED      ? "sealpostctl status"
                     : e == ERR_NOT_FOUND ? "sealpostd init"
                                          : NULL);
+    log_event(LOG_INFO, "store_opened", "file=%s", log_value(options.file));
     controller_settings_default(&settings);
     settings.certificate_ttl_ms = config_number(broker->config, CONF_CERTIFICATE_TTL);
     settings.invite_ttl_ms = config_number(broker->config, CONF_INVITE_TTL);

@@ -1,6 +1,7 @@
 #include <stdlib.h>
 
 #include "broker/flow/flow_internal.h"
+#include "broker/flow/journal.h"
 #include "broker/store/directory.h"
 #include "broker/store/invites.h"
 #include "shared/base/log.h"
@@ -305,6 +306,7 @@ enum err request_run(struct flow *flow, const struct request *request)
         outgoing_drop(&reply.kicks);
         return e;
     }
+    journal_request(flow, request, e);
     reply_finish(&reply, e);
     return ERR_OK;
 }

@@ -103,8 +103,12 @@ enum err frame_give_up(struct flow *flow, const struct frame_row *row, int reaso
     if (e == ERR_OK)
         e = notice_put(flow, row, &session, stream.agent_id, reason);
     CRASH_POINT("sweep.notice");
-    if (e == ERR_OK)
+    if (e == ERR_OK) {
+        log_event(LOG_WARN, "expired", "position=%llu seq=%llu size=%llu reason=%d",
+                  (unsigned long long)row->position, (unsigned long long)row->seq,
+                  (unsigned long long)row->len, reason);
         flow->turn.counted.expired++;
+    }
     return e;
 }
 

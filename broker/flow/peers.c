@@ -2,6 +2,7 @@
 #include <stdlib.h>
 
 #include "broker/flow/flow_internal.h"
+#include "broker/flow/journal.h"
 #include "broker/store/directory.h"
 #include "shared/wire/limit.h"
 
@@ -271,6 +272,8 @@ void flow_disconnected(struct flow *flow, uint64_t conn)
 {
     struct peer *peer = peer_of_conn(flow, conn);
 
-    if (peer)
-        peer_leave(flow, peer, true);
+    if (!peer)
+        return;
+    journal_gone(flow, peer);
+    peer_leave(flow, peer, true);
 }

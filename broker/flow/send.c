@@ -1,4 +1,5 @@
 #include "broker/flow/accept.h"
+#include "broker/flow/journal.h"
 #include "broker/store/senders.h"
 
 /* One SEND while its frames are taken, one after the other. */
@@ -160,6 +161,8 @@ enum err send_handle(struct flow *flow, const struct request *request, struct re
 
         if (e != ERR_OK && !err_on_wire(e) && e != ERR_DUPLICATE && e != ERR_TOMBSTONE)
             return e;
+        if (e != ERR_OK && e != ERR_DUPLICATE && e != ERR_TOMBSTONE)
+            journal_frame(flow, request, e);
         send_wait(&s, e);
         list_add_status(status, (uint64_t)e);
     }
