@@ -54,6 +54,8 @@ broken "workplace"              'README.md:'                  tree.sh README.md 
 broken "climbing include"       'err.c:'                      tree.sh shared/base/err.c '$a #include "../x.h"'
 broken "sleep in a test"        'message.c:'                  tree.sh tests/unit/message.c '$a usleep(3);'
 broken "link to nowhere"        'leads nowhere'               tree.sh README.md '$a [x](docs/nowhere.md)'
+broken "file that is gone"      'there is no broker/flow/gone.c' tree.sh docs/architecture.md '$a see `broker/flow/gone.c`'
+broken "test that is gone"      'there is no test gate/gone'  security_page.sh docs/security.md 's:gate/decides:gate/gone:'
 broken "absolute link"          'leaves the tree'             tree.sh README.md '$a [x](/etc/passwd)'
 broken "climbing link"          'leaves the tree'             tree.sh README.md '$a [x](../../../../../../../../etc/passwd)'
 
