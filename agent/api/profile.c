@@ -257,7 +257,7 @@ bool profile_make(struct profile *profile, struct failure *failure)
 {
     enum err e = dir_make(profile->dir, 0700);
 
-    if (e != ERR_OK) {
+    if (e != ERR_OK && e != ERR_EXISTS) { /* an interrupted join is gone on with */
         dir_failure(profile, e, failure);
         return false;
     }
