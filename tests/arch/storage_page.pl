@@ -27,8 +27,14 @@ open(my $in, '<', "$root/docs/storage.md") or die "docs/storage.md: $!\n";
 my $page = do { local $/; <$in> };
 close $in;
 
-my @views = ask("SELECT name FROM sqlite_schema WHERE type = 'view' ORDER BY name");
-complain("cannot make the database: $views[0]") if @views < 10;
+my %real;
+for (ask("SELECT v.name || '|' || c.name FROM sqlite_schema v, pragma_table_info(v.name) c WHERE v.type = 'view'"
+    . " ORDER BY v.name, c.cid")) {
+    my ($view, $column) = split /\|/;
+    push @{ $real{$view} }, $column;
+}
+my @views = sort keys %real;
+complain("cannot make the database") if @views < 10;
 my $columns = 0;
 for my $view (@views) {
     next if $page =~ /^\| .*`\Q$view\E`.*\| *–/m;      # reserved: named, without columns
@@ -36,26 +42,28 @@ for my $view (@views) {
     if (!defined $row) { complain("no row for the view $view"); next; }
     $row =~ s/\([^()]*\)//g;
     my @said = map { s/[`" ]//gr } split /,/, $row;
-    my @real = ask("SELECT name FROM pragma_table_info('$view')");
+    my @real = @{ $real{$view} };
     $columns += @real;
     complain("$view has the columns: " . join(', ', @real)) if "@said" ne "@real";
 }
 for my $named ($page =~ /`(v_[a-z_]+)`/g) {
     complain("$named is no view") unless grep { $_ eq $named } @views;
 }
-# The recipes run.
+# The recipes run, all in one go; SQLite names the first that does not.
 my $recipes = 0;
+my $script = '';
 while ($page =~ /^```sql\n(.*?)^```/msg) {
-    my ($query, @lines) = ($1);
     $recipes++;
-    open(my $file, '>', "/tmp/recipe.$$") or die "/tmp: $!\n";
-    print $file $query;
-    close $file;
-    my $reads = join ' ', map { "-cmd '.read $_'" } @sql;
-    @lines = grep { /error/i } `sqlite3 -bail $reads :memory: <'/tmp/recipe.$$' 2>&1`;
-    complain("this does not run: $query    $lines[0]") if @lines;
+    $script .= $1;
 }
-unlink "/tmp/recipe.$$";
+my $file = `mktemp`;
+chomp $file;
+open(my $out, '>', $file) or die "$file: $!\n";
+print $out $script;
+close $out;
+my $reads = join ' ', map { "-cmd '.read $_'" } @sql;
+for (grep { /error/i } `sqlite3 -bail $reads :memory: <'$file' 2>&1`) { complain("a recipe does not run: $_"); }
+unlink $file;
 complain('cannot read the recipes any more') if $recipes < 10;
 print "storage.md: ", scalar @views, " views, $columns columns, $recipes recipes\n";
 exit($wrong ? 1 : 0);
