@@ -269,7 +269,7 @@ uint64_t agent_next_tick_ms(const struct agent *agent)
 
     if (agent_store_untidy(agent->store))
         next = sooner(next, tidy_due_ms(agent));
-    if (!agent_is_up(agent))
+    if (!agent_is_up(agent) || agent->link.busy) /* a full socket is tried again by the link's time */
         return next;
     next = sooner(next, agent->look_ms);
     next = sooner(next, agent->log_due_ms);

@@ -49,7 +49,9 @@ struct agent_asked {
 
 struct agent_conn {
     enum link_state state;
-    bool wanted, open, enrolling, reached, busy;
+    bool wanted, open, enrolling, reached;
+    bool busy;                          /* the socket is full: nothing is tried until … */
+    uint64_t busy_until_ms;             /* … then, on the elapsed clock */
     bool leaving, said_bye; /* the program ends: what is signed and sealed goes out first */
     uint64_t leave_by_ms;
     enum err refusal;

@@ -361,6 +361,7 @@ struct agent_asked *agent_ask(struct agent *agent, struct message *message,
     buf_free(&head);
     if (e != ERR_OK) {
         link->busy = true;
+        link->busy_until_ms = agent_elapsed(agent) + BUSY_MS;
         return NULL;
     }
     log_event(LOG_DEBUG, "ask", "me=%s verb=%s rid=%u parts=%zu", agent->me.row.name,
@@ -488,7 +489,8 @@ uint64_t agent_link_next_ms(const struct agent *agent)
         if (link->enrolling && link->enrol_ms)
             next = sooner(next, link->enrol_ms);
         next = sooner(next, link->heard_ms + (link->pinged ? LIMIT_SILENCE_MS : LIMIT_PING_MS));
-        return link->busy ? sooner(next, agent_elapsed(agent) + BUSY_MS) : next;
+        /* Whatever is due wants to send: a full socket puts all of it off. */
+        return link->busy ? link->busy_until_ms : next;
     }
     return NEVER;
 }
