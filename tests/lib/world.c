@@ -2,6 +2,7 @@
 #include "tests/lib/world.h"
 
 #include <inttypes.h>
+#include <limits.h>
 #include <sodium.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -9,6 +10,7 @@
 #include <unistd.h>
 
 #include "shared/base/files.h"
+#include "shared/base/log.h"
 #include "shared/trust/invite.h"
 #include "tests/lib/world_internal.h"
 
@@ -187,7 +189,7 @@ void world_broker_copy(struct world *world)
 
     /* As people copy by mistake: the database alone, log included; `seen` and enrol.log stay. */
     snprintf(from, sizeof from, "%s/broker.db", world->dir);
-    snprintf(command, sizeof command, "rm -rf '%s' && mkdir '%s' && cp -a '%s'* '%s'", world->copy,
+    snprintf(command, sizeof command, "rm -rf '%s' && mkdir -m 700 '%s' && cp -a '%s'* '%s'", world->copy,
              world->copy, from, world->copy);
     if (system(command) != 0)
         world_fail(world, "cannot copy the broker's database");
@@ -213,6 +215,8 @@ struct world *world_new(uint64_t seed)
 
     if (sodium_init() < 0)
         abort();
+    if (getenv("WORLD_LOG"))
+        log_setup(LOG_DEBUG, LOG_LOGFMT, UINT_MAX);
     world->seed = seed;
     world->now_ms = WORLD_START_MS * 1000ull;
     world->weather = world_calm;
@@ -295,6 +299,16 @@ static void step(struct world *world, uint64_t end_ms)
         must(world, flow_tick(world->flow), "flow_tick");
 }
 
+static const char *due(const struct world *world)
+{
+    for (size_t i = 0; i < world->agent_count; i++)
+        if (world->agents[i]->agent
+            && agent_next_tick_ms(world->agents[i]->agent) <= world->elapsed_ms)
+            return world->agents[i]->name;
+    return world->flow && flow_next_tick_ms(world->flow) <= world->elapsed_ms ? "the broker"
+                                                                              : "nobody";
+}
+
 bool world_run(struct world *world, uint64_t limit_ms,
                bool (*until)(struct world *world, void *ctx), void *ctx)
 {
@@ -309,7 +323,7 @@ bool world_run(struct world *world, uint64_t limit_ms,
         steps = world->now_ms == moment ? steps + 1 : 0;
         moment = world->now_ms;
         if (steps > 100000)
-            world_fail(world, "somebody's timer is due for ever");
+            world_fail(world, "the timer of %s is due for ever", due(world));
     }
     return true;
 }
