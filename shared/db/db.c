@@ -175,15 +175,21 @@ static enum err set_guards(struct db *db)
     return ERR_OK;
 }
 
-/* A file that is not ours, or is later than we are, is refused before anything writes to it. */
+/* A file that is not ours, or is later than we are, is refused before anything writes to it.  One in
+ * which nothing stands yet is ours: its making was cut short before the first migration. */
 static enum err check_identity(struct db *db, const struct db_options *options)
 {
-    int64_t pages = 0, id = 0;
+    int64_t pages = 0, id = 0, things = 0;
     enum err e = db_number(db, "PRAGMA page_count", &pages);
 
     if (e != ERR_OK || pages == 0)
         return e;
     e = db_number(db, "PRAGMA application_id", &id);
+    if (e == ERR_OK && id == 0) {
+        e = db_number(db, "SELECT count(*) FROM sqlite_schema", &things);
+        if (e == ERR_OK && things == 0)
+            return ERR_OK;
+    }
     if (e == ERR_OK && (uint32_t)id != options->application_id) {
         log_event(LOG_ERROR, "database", "error=\"file of another program\" application_id=%08x",
                   (unsigned)(uint32_t)id);
