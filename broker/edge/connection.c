@@ -12,10 +12,17 @@ void connections_init(struct connections *all, struct gate *gate)
     table_init(&all->by_number, offsetof(struct connection, number), sizeof(uint64_t));
 }
 
+void open_requests_leave(struct open_requests *open)
+{
+    if (atomic_fetch_sub(&open->users, 1) == 1)
+        free(open);
+}
+
 void connection_free(struct connection **connection)
 {
     if (!*connection)
         return;
+    open_requests_leave((*connection)->open);
     while ((*connection)->backlog) {
         struct outgoing *out = (*connection)->backlog;
 
@@ -62,6 +69,8 @@ struct connection *connection_add(struct connections *all, const uint8_t id[stat
     memcpy(connection->key, key->key, CURVE_KEY_LEN);
     connection->is_invite = key->who.kind == BY_INVITE;
     connection->number = ++all->last_number;
+    connection->open = mem_zeroed(1, sizeof *connection->open);
+    atomic_store(&connection->open->users, 1);
     connection->fd = -1;
     connection->heard_ms = now_ms;
     connection->backlog_end = &connection->backlog;

@@ -7,10 +7,20 @@
  */
 #ifndef EDGE_CONNECTION_H
 #define EDGE_CONNECTION_H
+#include <stdatomic.h>
+
 #include "broker/edge/gate.h"
 #include "broker/flow/ports.h"
 
 #define ROUTING_ID_LEN 16
+
+/* How many requests of one connection the store actor has not done with; outlives the connection.
+ */
+struct open_requests {
+    atomic_uint count, users;
+};
+
+void open_requests_leave(struct open_requests *open);
 
 struct connection {
     uint8_t routing_id[ROUTING_ID_LEN];
@@ -20,6 +30,7 @@ struct connection {
     int fd;           /* as libzmq names it; -1: not known */
     uint64_t fd_life; /* of the guard: fd numbers are used again */
     uint64_t heard_ms;
+    struct open_requests *open;              /* shared with the requests themselves */
     uint64_t strike_ms[3];                   /* the last three, oldest first */
     struct outgoing *backlog, **backlog_end; /* what libzmq did not take yet; owned */
     size_t backlog_count;

@@ -17,12 +17,14 @@
 #define BAN_MS         60000
 #define KICK_AFTER_MS  200
 #define BUSY_AFTER_MS  1000
+#define OPEN_MOST      128  /* requests of one connection; agents keep 16 SENDs open */
 #define COPY_BELOW     2048 /* a part that small is copied; a larger one shares the buffer */
 
 /* A request with the parts it borrows from. */
 struct letter {
     struct arrival arrival;
     struct request request;
+    struct open_requests *open;
     size_t count;
     zmq_msg_t part[];
 };
@@ -33,6 +35,8 @@ static void letter_release(void *memory)
 
     for (size_t i = 0; i < letter->count; i++)
         zmq_msg_close(&letter->part[i]);
+    atomic_fetch_sub(&letter->open->count, 1);
+    open_requests_leave(letter->open);
     free(letter);
 }
 
@@ -237,6 +241,9 @@ static struct letter *letter_of(struct parcel *parcel, const struct gate_key *ke
 
     letter->arrival = (struct arrival){ .kind = ARRIVAL_REQUEST, .request = request };
     letter->count = count;
+    letter->open = connection->open;
+    atomic_fetch_add(&letter->open->count, 1);
+    atomic_fetch_add(&letter->open->users, 1);
     request->next = NULL;
     request->by = key->who;
     request->by.conn = connection->number;
@@ -309,7 +316,7 @@ static struct arrival *open_parcel(struct listener *listener, struct parcel *par
         log_event(LOG_DEBUG, "request", "conn=%llu verb=%s size=%zu reason=%s",
                   (unsigned long long)connection->number, verb_name(request->message.verb),
                   parcel->bytes, e == ERR_OK ? "-" : err_name(e));
-    if (e == ERR_OK && room) {
+    if (e == ERR_OK && room && atomic_load(&connection->open->count) <= OPEN_MOST) {
         if (request->message.verb == VERB_ACK)
             request_precheck(request); /* signatures cost: not the store's time */
         return &letter->arrival;

@@ -1,8 +1,11 @@
 /* layers: base wire net broker_flow broker_edge */
 #include <criterion/criterion.h>
+#include <poll.h>
 #include <stdlib.h>
 
+#include "broker/edge/arrivals.h"
 #include "broker/edge/connection.h"
+#include "broker/edge/departures.h"
 #include "broker/edge/gate.h"
 #include "broker/edge/guard.h"
 #include "broker/edge/limit.h"
@@ -166,7 +169,7 @@ static const struct {
 Test(connection, three_strikes)
 {
     for (size_t i = 0; i < sizeof strikes / sizeof strikes[0]; i++) {
-        struct connection connection = { 0 };
+        struct connection connection = { .number = 1 };
 
         for (size_t k = 0; k < 4; k++)
             cr_expect_eq(connection_strike(&connection, strikes[i].at[k]), strikes[i].out[k],
@@ -249,4 +252,114 @@ Test(guard, ends_only_the_life_that_is_meant)
     cr_expect(!guard_kick(guard, 6, 0));
     cr_expect(!guard_kick(guard, -1, 0));
     guard_free(&guard);
+}
+
+Test(arrivals, come_in_order_and_are_bounded)
+{
+    static struct request large = { .bytes = ARRIVALS_MOST_BYTES };
+    struct arrival request = { .kind = ARRIVAL_REQUEST, .request = &large };
+    struct arrivals arrivals;
+    struct arrival *chain;
+
+    arrivals_init(&arrivals);
+    cr_expect(arrivals_room(&arrivals));
+    cr_expect_null(arrivals_take(&arrivals, 0));
+    chain = arrival_note(ARRIVAL_GONE, 1);
+    chain->next = arrival_note(ARRIVAL_GONE, 2);
+    arrivals_push(&arrivals, chain);
+    arrivals_push(&arrivals, NULL);
+    arrivals_push(&arrivals, arrival_note(ARRIVAL_ECHO, 3));
+    arrivals_push(&arrivals, &request);
+    cr_expect(!arrivals_room(&arrivals), "bytes");
+    chain = arrivals_take(&arrivals, 1000);
+    for (uint64_t n = 1; n <= 3; n++) {
+        struct arrival *each = chain;
+
+        cr_assert_not_null(each);
+        cr_expect_eq(each->number, n);
+        chain = each->next;
+        free(each);
+    }
+    cr_expect_eq(chain, &request);
+    cr_expect_null(chain->next);
+    cr_expect(arrivals_room(&arrivals));
+    for (int i = 0; i < ARRIVALS_MOST; i++)
+        arrivals_push(&arrivals, arrival_note(ARRIVAL_GONE, 0));
+    cr_expect(!arrivals_room(&arrivals), "number");
+    arrivals_echo(&arrivals, 7);
+    cr_expect_eq(arrivals_echoed(&arrivals), 7);
+    arrivals_wipe(&arrivals);
+}
+
+static void *push_one_each(void *arg)
+{
+    for (uint64_t n = 1; n <= 20000; n++)
+        arrivals_push(arg, arrival_note(ARRIVAL_GONE, n));
+    return NULL;
+}
+
+Test(arrivals, nobody_sleeps_while_something_waits, .timeout = 60)
+{
+    struct arrivals arrivals;
+    pthread_t thread;
+    uint64_t seen = 0;
+
+    arrivals_init(&arrivals);
+    pthread_create(&thread, NULL, push_one_each, &arrivals);
+    while (seen < 20000) {
+        struct arrival *chain = arrivals_take(&arrivals, 3600000); /* a lost signal never ends */
+
+        while (chain) {
+            struct arrival *each = chain;
+
+            cr_assert_eq(each->number, ++seen);
+            chain = each->next;
+            free(each);
+        }
+    }
+    pthread_join(thread, NULL);
+    arrivals_wipe(&arrivals);
+}
+
+static void *hand_out_many(void *arg)
+{
+    struct departures *departures = arg;
+
+    for (uint64_t n = 1; n <= 20000; n++) {
+        departures_hand_out(departures, outgoing_new(OUT_KICK, n));
+        if (n % 7 == 0)
+            departures_publish(departures);
+    }
+    departures_end(departures, ERR_STORE);
+    return NULL;
+}
+
+Test(departures, come_in_order_and_wake, .timeout = 60)
+{
+    struct departures departures;
+    pthread_t thread;
+    uint64_t seen = 0;
+    bool over = false;
+    enum err e = ERR_OK;
+
+    cr_assert_eq(departures_init(&departures), ERR_OK);
+    pthread_create(&thread, NULL, hand_out_many, &departures);
+    while (!over) {
+        struct pollfd one = { departures.wake_fd, POLLIN, 0 };
+        struct outgoing *chain;
+
+        cr_assert_eq(poll(&one, 1, -1), 1);
+        chain = departures_take(&departures, &over, &e);
+        while (chain) {
+            struct outgoing *each = chain;
+
+            cr_assert_eq(each->conn, ++seen);
+            chain = each->next;
+            outgoing_free(&each);
+        }
+    }
+    cr_expect_eq(seen, 20000);
+    cr_expect_eq(e, ERR_STORE);
+    pthread_join(thread, NULL);
+    departures_wipe(&departures);
 }
