@@ -548,6 +548,57 @@ static void connections_of_a_key_are_bounded(void)
         peer_close(&peers[i]);
 }
 
+static void flood_is_answered(void)
+{
+    enum { BURSTS = 20, PINGS = 400 }; /* far more than the 16 that an agent keeps open */
+    struct client client;
+    struct peer peer;
+    int code = 0;
+
+    arrive(&client, &peer);
+    for (int burst = 0; burst < BURSTS && code >= 0; burst++) {
+        for (int i = 0; i < PINGS; i++)
+            ping(&peer);
+        for (int i = 0; i < PINGS && code >= 0; i++) {
+            code = peer_hear(&peer, ANSWER_MS, NULL);
+            check(code == 0 || code == ERR_BUSY, "answer %d of burst %d: %d", i, burst, code);
+        }
+    }
+    peer_close(&peer);
+}
+
+/* It asks and asks, and never takes an answer.  Its own libzmq does not notice the end while its
+ * queue is full, so the broker's descriptors tell. */
+static void deaf_peer_is_cut(void)
+{
+    struct message log = { .verb = VERB_LOG, .rid = 3 };
+    struct client client;
+    struct peer peer;
+    uint64_t until_ms = clock_elapsed_ms() + 3 * ANSWER_MS, before_kib = broker_kib();
+    struct buf head = { 0 };
+    unsigned before;
+
+    join(&client);
+    before = broker_descriptors();
+    peer_connect(&peer, &client, &client.transport);
+    check(peer_handshake(&peer, HANDSHAKE_MS) == PEER_READY, "not let in");
+    hello(&peer, clock_now_ms());
+    MESSAGE_SET(&log, index, 0);
+    MESSAGE_SET(&log, max, 256);
+    message_encode(&log, &head);
+    do {
+        for (int i = 0; i < 100; i++)
+            if (zmq_send(peer.socket, head.at, head.len, ZMQ_DONTWAIT) < 0)
+                break;
+        usleep(1000);
+    } while (broker_descriptors() > before && clock_elapsed_ms() < until_ms);
+    check(broker_descriptors() <= before, "it stays connected");
+    check(broker_kib() < before_kib + 65536 + GROWTH_KIB, "memory grew by %" PRIu64 " KiB",
+          broker_kib() - before_kib);
+    buf_free(&head);
+    peer_close(&peer);
+}
+
 /* ---- all of them ----------------------------------------------------------------------------- */
 
 static const struct {
@@ -566,6 +617,8 @@ static const struct {
     { "a routing id is no identity", routing_id_of_another },
     { "first say HELLO, with the right time", first_say_hello },
     { "connections of one key are bounded", connections_of_a_key_are_bounded },
+    { "a flood of one connection is answered, request by request", flood_is_answered },
+    { "a peer that takes no answers is cut", deaf_peer_is_cut },
 };
 
 static bool good_is_served(void)
@@ -592,6 +645,8 @@ int main(int argc, char **argv)
     atexit(broker_stop);
     case_name = "start";
     arrive(&good, &good_peer);
+    ping(&good_peer);
+    peer_hear(&good_peer, ANSWER_MS, NULL);
     for (size_t i = 0; i < count; i++) {
         unsigned before = failures;
 
