@@ -53,107 +53,112 @@ void client_signals(bool reload)
 
 /* ------------------------------------------------------------------ one attempt */
 
-struct session {
-    struct profile *profile;
+struct client {
+    struct profile *profile; /* borrowed */
+    const char *command;     /* borrowed */
+    bool stays;
+    struct line line;      /* fd -1: not connected */
+    struct worker *worker; /* owned; NULL: another process is the owner */
+    json_t *unsettled;     /* printed, and not yet confirmed by an owner */
+
+    /* Of the call that runs. */
     const struct client_call *call;
     struct failure *failure;
-    struct line line;
-    struct worker *worker; /* owned; NULL: another process is the owner */
-    json_t *said;          /* items and notes that wait for the end, in order */
-    json_t *unsettled;     /* printed, and not yet confirmed by an owner */
+    json_t *said; /* items and notes that wait for the end, in order */
     uint64_t started_ms;
     bool streams; /* items are confirmed one by one: print at once */
     bool finished, again;
     int exit, signal;
 };
 
-static void say(struct session *s, json_t *line)
+static void fail(struct client *c, int exit)
+{
+    c->exit = exit;
+    c->finished = true;
+}
+
+static void say(struct client *c, json_t *line)
 {
     const char *note = json_string_value(json_object_get(line, "note"));
     json_t *item = json_object_get(line, "item");
-
     json_t *error = json_object_get(line, "error");
 
-    if (s->signal || s->failure->exit)
+    if (c->signal || c->failure->exit)
         return;
     if (error)
-        failure_from_json(s->failure, error);
+        failure_from_json(c->failure, error);
     if (note)
-        s->call->note(s->call->ctx, note);
-    if (item && !s->call->item(s->call->ctx, item)) {
-        failure_set(s->failure, 1, "output_closed", NULL, "nobody reads the output");
-        s->exit = 1;
-        s->finished = true;
+        c->call->note(c->call->ctx, note);
+    if (item && !c->call->item(c->call->ctx, item)) {
+        failure_set(c->failure, 1, "output_closed", NULL, "nobody reads the output");
+        fail(c, 1);
     }
 }
 
-static void say_all(struct session *s)
+static void say_all(struct client *c)
 {
     size_t i;
     json_t *line;
 
-    json_array_foreach(s->said, i, line) say(s, line);
-    json_array_clear(s->said);
+    json_array_foreach(c->said, i, line) say(c, line);
+    json_array_clear(c->said);
 }
 
 /* A message for the command: print it, then say so; only then it may be marked done. */
-static void take_item(struct session *s, json_t *line, const char *id)
+static void take_item(struct client *c, json_t *line, const char *id)
 {
-    json_t *given = json_object_get(s->call->params, "given"), *reply;
+    json_t *given = json_object_get(c->call->params, "given"), *reply;
 
-    s->streams = true;
-    say_all(s);
-    say(s, line);
-    if (s->finished)
+    c->streams = true;
+    say_all(c);
+    say(c, line);
+    if (c->finished)
         return;
-    json_object_set_new(s->call->params, "given", json_integer(json_integer_value(given) + 1));
-    if (json_is_true(json_object_get(s->call->params, "no_ack")))
-        json_array_append_new(json_object_get(s->call->params, "skip"), json_string(id));
+    json_object_set_new(c->call->params, "given", json_integer(json_integer_value(given) + 1));
+    if (json_is_true(json_object_get(c->call->params, "no_ack")))
+        json_array_append_new(json_object_get(c->call->params, "skip"), json_string(id));
     else
-        json_array_append_new(s->unsettled, json_string(id));
+        json_array_append_new(c->unsettled, json_string(id));
     reply = json_object();
     json_object_set_new(reply, "took", json_string(id));
-    line_put(&s->line, reply);
+    line_put(&c->line, reply);
 }
 
-static void settled(struct session *s, const char *id)
+static void settled(struct client *c, const char *id)
 {
-    for (size_t i = json_array_size(s->unsettled); i-- > 0;)
-        if (strcmp(json_string_value(json_array_get(s->unsettled, i)), id) == 0)
-            json_array_remove(s->unsettled, i);
+    for (size_t i = json_array_size(c->unsettled); i-- > 0;)
+        if (strcmp(json_string_value(json_array_get(c->unsettled, i)), id) == 0)
+            json_array_remove(c->unsettled, i);
 }
 
-static void hear(struct session *s, json_t *line)
+static void hear(struct client *c, json_t *line)
 {
     const char *take = json_string_value(json_object_get(line, "take"));
     const char *taken = json_string_value(json_object_get(line, "taken"));
     const char *detail = json_string_value(json_object_get(line, "detail"));
-    json_t *error = json_object_get(line, "error"), *end = json_object_get(line, "end");
+    json_t *end = json_object_get(line, "end");
     bool talk = json_object_get(line, "item") || json_object_get(line, "note");
 
     if (take)
-        take_item(s, line, take);
+        take_item(c, line, take);
     else if (taken)
-        settled(s, taken);
+        settled(c, taken);
     else if (detail)
-        s->call->detail(s->call->ctx, detail);
-    else if (error)
-        json_array_append(s->said, line);
-    else if (talk && s->streams)
-        say(s, line);
-    else if (talk)
-        json_array_append(s->said, line);
+        c->call->detail(c->call->ctx, detail);
+    else if (talk && c->streams)
+        say(c, line);
+    else if (talk || json_object_get(line, "error"))
+        json_array_append(c->said, line);
     else if (json_object_get(line, "moved"))
-        s->again = true;
+        c->again = true;
     if (!end)
         return;
-    say_all(s);
-    if (!s->finished)
-        s->exit = (int)json_integer_value(end);
-    s->finished = true;
+    say_all(c);
+    if (!c->finished)
+        fail(c, (int)json_integer_value(end));
 }
 
-static void hear_signal(struct session *s)
+static void hear_signal(struct client *c)
 {
     char number;
     json_t *line;
@@ -163,99 +168,87 @@ static void hear_signal(struct session *s)
     if (number == SIGHUP) {
         line = json_object();
         json_object_set_new(line, "reload", json_true());
-        line_put(&s->line, line);
+        line_put(&c->line, line);
         return;
     }
-    s->signal = number;
-    s->exit = s->call->orderly ? 0 : 128 + number;
-    s->finished = true;
+    c->signal = number;
+    fail(c, c->call->orderly ? 0 : 128 + number);
 }
 
 /* Everything that the connection brings, until the call is over or must be made again. */
-static void converse(struct session *s)
+static void converse(struct client *c)
 {
-    while (!s->finished && !s->again) {
-        struct pollfd fds[2] = { { .fd = s->line.fd, .events = POLLIN },
+    while (!c->finished && !c->again) {
+        struct pollfd fds[2] = { { .fd = c->line.fd, .events = POLLIN },
                                  { .fd = signal_pipe[0], .events = POLLIN } };
         enum err end = ERR_OK;
         json_t *line;
 
-        if (line_flush(&s->line) != ERR_OK)
+        if (line_flush(&c->line) != ERR_OK)
             end = ERR_UNREACHABLE;
-        if (line_pending(&s->line))
+        if (line_pending(&c->line))
             fds[0].events |= POLLOUT;
         if (end == ERR_OK && poll(fds, 2, -1) < 0 && errno != EINTR)
             end = ERR_UNREACHABLE;
         if (fds[1].revents & POLLIN)
-            hear_signal(s);
+            hear_signal(c);
         if (fds[0].revents & (POLLIN | POLLHUP | POLLERR) || end != ERR_OK)
-            end = line_fill(&s->line);
-        while (!s->finished && line_next(&s->line, &line) == ERR_OK && line) {
-            hear(s, line);
+            end = line_fill(&c->line);
+        while (!c->finished && line_next(&c->line, &line) == ERR_OK && line) {
+            hear(c, line);
             json_decref(line);
         }
-        if (end != ERR_OK && !s->finished)
-            s->again = true; /* the owner is gone: find the next */
+        if (end != ERR_OK && !c->finished)
+            c->again = true; /* the owner is gone: find the next */
     }
 }
 
-static void ask(struct session *s)
+static void ask(struct client *c)
 {
-    const struct client_call *call = s->call;
+    const struct client_call *call = c->call;
     json_t *line = json_object();
 
     json_object_set_new(line, "call", json_string(call->verb));
     json_object_set(line, "params", call->params);
-    json_object_set_new(line, "started_ms", json_integer((json_int_t)s->started_ms));
+    json_object_set_new(line, "started_ms", json_integer((json_int_t)c->started_ms));
     json_object_set_new(
         line, "timeout_ms",
         call->timeout_ms == UINT64_MAX ? json_null() : json_integer((json_int_t)call->timeout_ms));
     json_object_set_new(line, "offline", json_boolean(call->offline));
-    json_object_set(line, "settle", s->unsettled);
-    line_put(&s->line, line);
+    json_object_set(line, "settle", c->unsettled);
+    line_put(&c->line, line);
 }
 
-/* The call, over whatever connection there is. */
-static void attempt(struct session *s)
+/* ------------------------------------------------------------------ who owns the profile */
+
+static void disconnect(struct client *c)
 {
-    s->again = false;
-    json_array_clear(s->said); /* an answer cut short is asked for anew, whole */
-    ask(s);
-    converse(s);
+    if (c->line.fd < 0)
+        return;
+    if (c->worker) {
+        line_put(&c->line, json_pack("{s:b}", "finish", 1));
+        line_flush(&c->line);
+        shutdown(c->line.fd, SHUT_WR);
+        worker_end(&c->worker);
+        profile_unlock(c->profile);
+    } else {
+        line_flush(&c->line); /* what was printed last is still to be confirmed */
+    }
+    line_close(&c->line);
 }
 
-static void as_owner(struct session *s)
+static void become_owner(struct client *c)
 {
     const struct worker_options options
-        = { .profile = s->profile, .stays = s->call->stays, .command = s->call->command };
+        = { .profile = c->profile, .stays = c->stays, .command = c->command };
     int fd;
 
-    if (!worker_start(&s->worker, &options, &fd, s->failure)) {
-        s->exit = s->failure->exit;
-        s->finished = true;
-        profile_unlock(s->profile);
+    if (worker_start(&c->worker, &options, &fd, c->failure)) {
+        line_open(&c->line, fd);
         return;
     }
-    line_open(&s->line, fd);
-    attempt(s);
-    line_put(&s->line, json_pack("{s:b}", "finish", 1));
-    line_flush(&s->line);
-    shutdown(s->line.fd, SHUT_WR);
-    worker_end(&s->worker);
-    line_close(&s->line);
-    profile_unlock(s->profile);
-}
-
-/* ------------------------------------------------------------------ until it is done */
-
-static bool nap(struct session *s)
-{
-    struct pollfd fd = { .fd = signal_pipe[0], .events = POLLIN };
-
-    poll(&fd, 1, TRY_MS);
-    if (fd.revents & POLLIN)
-        hear_signal(s);
-    return !s->finished;
+    fail(c, c->failure->exit);
+    profile_unlock(c->profile);
 }
 
 struct patience {
@@ -264,69 +257,104 @@ struct patience {
 };
 
 /* An owner that does not serve gives way soon; each one gets its time. */
-static bool too_long(struct session *s, struct patience *patience)
+static bool too_long(struct client *c, struct patience *patience)
 {
     char command[80];
     pid_t pid;
 
-    profile_owner(s->profile, &pid, command);
+    profile_owner(c->profile, &pid, command);
     if (pid != patience->owner || patience->since_ms == 0)
         *patience = (struct patience){ pid, clock_elapsed_ms() };
     if (clock_elapsed_ms() - patience->since_ms < BUSY_MS)
         return false;
-    failure_set(s->failure, 1, "profile_busy", "wait, or end that process",
-                "profile %s: in use by pid %d (%s), and it does not answer", s->profile->name,
+    failure_set(c->failure, 1, "profile_busy", "wait, or end that process",
+                "profile %s: in use by pid %d (%s), and it does not answer", c->profile->name,
                 (int)pid, command);
-    s->exit = 1;
     return true;
 }
 
-static void find_owner_and_ask(struct session *s)
+static void nap(struct client *c)
+{
+    struct pollfd fd = { .fd = signal_pipe[0], .events = POLLIN };
+
+    poll(&fd, 1, TRY_MS);
+    if (fd.revents & POLLIN)
+        hear_signal(c);
+}
+
+/* Until there is a connection, or the call is over. */
+static void find_owner(struct client *c)
 {
     struct patience patience = { 0 };
 
-    while (!s->finished) {
-        enum err e = profile_lock(s->profile, s->call->command);
+    while (c->line.fd < 0 && !c->finished) {
+        enum err e = profile_lock(c->profile, c->command);
         int fd;
 
         if (e == ERR_OK) {
-            as_owner(s);
-            patience.since_ms = 0;
+            become_owner(c);
         } else if (e != ERR_LOCKED) {
-            failure_of_err(s->failure, e, s->profile->dir);
-            s->exit = s->failure->exit;
-            return;
-        } else if (local_connect_at(s->profile->dir_fd, PROFILE_SOCKET, &fd) == ERR_OK) {
-            line_open(&s->line, fd);
-            attempt(s);
-            line_flush(&s->line); /* what was printed last is still to be confirmed */
-            line_close(&s->line);
-            patience.since_ms = 0;
-        } else if (s->call->no_wait || too_long(s, &patience)) {
-            return;
+            failure_of_err(c->failure, e, c->profile->dir);
+            fail(c, c->failure->exit);
+        } else if (local_connect_at(c->profile->dir_fd, PROFILE_SOCKET, &fd) == ERR_OK) {
+            line_open(&c->line, fd);
+        } else if (c->call->no_wait || too_long(c, &patience)) {
+            fail(c, c->failure->exit);
+        } else {
+            nap(c);
         }
-        if (!s->finished && !nap(s))
-            return;
     }
 }
 
-/* The last error line is the failure; items before it have been printed. */
-int client_run(struct profile *profile, const struct client_call *call, struct failure *failure)
+struct client *client_new(struct profile *profile, const char *command, bool stays)
 {
-    struct session s = {
-        .profile = profile,
-        .call = call,
-        .failure = failure,
-        .line = { .fd = -1 },
-        .said = json_array(),
-        .unsettled = json_array(),
-        .started_ms = clock_elapsed_ms(),
-    };
+    struct client *c = mem_zeroed(1, sizeof *c);
 
+    *c = (struct client){ .profile = profile,
+                          .command = command,
+                          .stays = stays,
+                          .line = { .fd = -1 },
+                          .unsettled = json_array() };
+    return c;
+}
+
+void client_free(struct client **client)
+{
+    if (!*client)
+        return;
+    disconnect(*client);
+    json_decref((*client)->unsettled);
+    free(*client);
+    *client = NULL;
+}
+
+int client_run(struct client *c, const struct client_call *call, struct failure *failure)
+{
     *failure = (struct failure){ 0 };
+    c->call = call;
+    c->failure = failure;
+    c->said = json_array();
+    c->started_ms = clock_elapsed_ms();
+    c->streams = c->finished = false;
+    c->exit = c->signal = 0;
     json_object_set_new(call->params, "skip", json_array());
-    find_owner_and_ask(&s);
-    json_decref(s.said);
-    json_decref(s.unsettled);
-    return s.exit;
+    while (!c->finished) {
+        find_owner(c);
+        if (c->finished)
+            break;
+        c->again = false;
+        json_array_clear(c->said); /* an answer cut short is asked for anew, whole */
+        ask(c);
+        converse(c);
+        if (!c->again)
+            continue;
+        disconnect(c);
+        nap(c);
+    }
+    /* a call that was left in the middle must not speak into the next one */
+    if (c->signal || strcmp(failure->code, "output_closed") == 0)
+        disconnect(c);
+    json_decref(c->said);
+    c->said = NULL;
+    return c->exit;
 }

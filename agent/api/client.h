@@ -13,15 +13,21 @@
 #include "agent/api/failure.h"
 #include "agent/api/profile.h"
 
+struct client;
+
+/* Borrows `profile`, which must stay open; `command` is noted for others: verb and flags, never
+ * values.  `stays`: serves other commands while it owns. */
+struct client *client_new(struct profile *profile, const char *command, bool stays);
+/* Hands the profile over; accepts NULL. */
+void client_free(struct client **client);
+
 struct client_call {
     const char *verb;
     json_t *params;      /* borrowed; gets what a hand-over must know */
     uint64_t timeout_ms; /* UINT64_MAX: the verb's own */
     bool offline;
-    bool stays;          /* serves other commands while it owns */
-    bool no_wait;        /* completion: nobody answers at once, nothing is done */
-    bool orderly;        /* a signal is the wanted end: exit 0 */
-    const char *command; /* noted for others: verb and flags, never values */
+    bool no_wait; /* completion: nobody answers at once, nothing is done */
+    bool orderly; /* a signal is the wanted end: exit 0 */
 
     void *ctx;
     /* Prints and flushes.  False: nobody reads any more.  Borrows the object. */
@@ -31,10 +37,10 @@ struct client_call {
 };
 
 /*
- * Makes the call and gives its exit code; if it comes from an error, `failure` is it (else its exit
+ * Makes a call and gives its exit code; if it comes from an error, `failure` is it (else its exit
  * is 0).  A closed output is failure `output_closed`.  Signals: see client_signals().
  */
-int client_run(struct profile *profile, const struct client_call *call, struct failure *failure);
+int client_run(struct client *client, const struct client_call *call, struct failure *failure);
 
 /* SIGINT and SIGTERM end a call in order (the second one ends the process); with `reload` SIGHUP is
  * passed on to the owner. */

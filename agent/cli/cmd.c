@@ -126,15 +126,17 @@ bool cmd_profile(struct cli *cli, struct profile *profile, int *exit)
 
 int cmd_run_on(struct cmd *cmd, struct profile *profile, struct failure *failure)
 {
+    struct client *client = client_new(profile, cmd->command, cmd->stays);
     int exit;
 
     cmd->call.ctx = cmd;
-    cmd->call.command = cmd->command;
-    client_signals(cmd->call.stays);
-    exit = client_run(profile, &cmd->call, failure);
+    client_signals(cmd->stays);
+    exit = client_run(client, &cmd->call, failure);
     if (cmd->table)
         table_print(cmd->cli, &cmd->table,
                     failure->exit || cli_json(cmd->cli) ? NULL : cmd->nothing);
+    out_flush(cmd->cli);
+    client_free(&client); /* leaving takes a moment, and the reader need not wait for it */
     cmd_free(cmd);
     return exit;
 }

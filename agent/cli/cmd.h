@@ -16,6 +16,7 @@ struct cmd {
     struct cli *cli;
     struct client_call call;
     char command[80];
+    bool stays; /* serves other commands while it runs */
     /* Text of one object; NULL: nothing. */
     void (*text)(struct cmd *cmd, json_t *object);
     struct out_table *table; /* owned; printed after the last object, before an error */

@@ -83,6 +83,7 @@ static const char *typed_profile(struct cli *cli)
 int cmd_complete(struct cli *cli)
 {
     const char *what = what_fits(cli);
+    struct client *client;
     struct failure failure;
     struct profile profile;
     char note[256];
@@ -99,13 +100,14 @@ int cmd_complete(struct cli *cli)
                                     .timeout_ms = 0,
                                     .offline = true,
                                     .no_wait = true,
-                                    .command = "__complete",
                                     .ctx = cli,
                                     .item = print_word,
                                     .note = be_silent,
                                     .detail = be_silent };
 
-        client_run(&profile, &call, &failure);
+        client = client_new(&profile, "__complete", false);
+        client_run(client, &call, &failure);
+        client_free(&client);
         json_decref(call.params);
     }
     profile_close(&profile);

@@ -47,7 +47,7 @@ int cmd_recv(struct cli *cli)
     cmd_flag(&cmd, "no_ack", cli_has(cli, "no-ack"));
     cmd.raw = cli_has(cli, "raw");
     cmd.text = print_one;
-    cmd.call.stays = cli_has(cli, "wait") || cli_has(cli, "follow");
+    cmd.stays = cli_has(cli, "wait") || cli_has(cli, "follow");
     cmd.call.orderly = cli_has(cli, "follow");
     return cmd_run(&cmd);
 }

@@ -119,7 +119,7 @@ static int send_it(struct cli *cli, const char *place_key, const char *place, bo
         cmd_text(&cmd, "wait", cli_flag(cli, "wait"));
         body_put(&cmd, &body);
         cmd.text = print_state;
-        cmd.call.stays = cli_has(cli, "wait") && strcmp(cli_flag(cli, "wait"), "queued") != 0;
+        cmd.stays = cli_has(cli, "wait") && strcmp(cli_flag(cli, "wait"), "queued") != 0;
         exit = cmd_run(&cmd);
     }
     buf_wipe(&body);
