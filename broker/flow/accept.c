@@ -58,6 +58,24 @@ enum err accept_check(struct flow *flow, const struct incoming *incoming)
     return ERR_OK;
 }
 
+/* A hint, once, when a mailbox becomes fuller than four fifths. */
+static void say_nearly_full(struct flow *flow, const struct agent_row *owner)
+{
+    uint64_t most = or_else(owner->quota_frames, flow->settings.queue_frames);
+    const struct peer *peer = peer_find(flow, owner->agent_id);
+    struct message hint = { .verb = VERB_NOTIFY };
+    struct stream_row stream;
+    uint64_t frames;
+
+    if (!peer || !peer->conn || store_stream_get(flow->store, owner->mailbox, &stream) != ERR_OK)
+        return;
+    frames = stream.frames - stream.control;
+    if (frames * 5 <= most * 4 || (frames - 1) * 5 > most * 4)
+        return;
+    MESSAGE_SET(&hint, kind, NOTIFY_MAILBOX_FULL);
+    outgoing_put(&flow->turn.out, outgoing_message(peer->conn, &hint));
+}
+
 enum err accept_store(struct flow *flow, const struct incoming *incoming, enum err verdict)
 {
     const struct frame_view *frame = incoming->frame;
@@ -85,6 +103,7 @@ enum err accept_store(struct flow *flow, const struct incoming *incoming, enum e
     if (e != ERR_OK)
         return e;
     wake_agent(flow, incoming->recipient->agent_id);
+    say_nearly_full(flow, incoming->recipient);
     flow->turn.counted.frames_in++;
     flow->turn.counted.bytes_in += row.frame.len;
     return ERR_OK;

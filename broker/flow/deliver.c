@@ -5,6 +5,11 @@
 #include "shared/base/crash.h"
 #include "shared/wire/limit.h"
 
+enum {
+    QUEUED_BYTES_MOST = 128 << 20, /* in the sockets of all */
+    QUEUED_BYTES_SURE = 1 << 20    /* for each, whatever others hold */
+};
+
 static const uint8_t own_mailbox[16];
 
 void wake_peer(struct flow *flow, struct peer *peer)
@@ -26,10 +31,28 @@ void wake_agent(struct flow *flow, int64_t agent_id)
     wake_peer(flow, peer);
 }
 
+static uint64_t rest_of(uint64_t most, uint64_t used)
+{
+    return most > used ? most - used : 0;
+}
+
+/* Bytes that may be delivered now: its credit, and what all sockets together may hold.  Nobody's
+ * slowness takes the last 1 MiB from another. */
+static uint64_t room_bytes(const struct flow *flow, const struct peer *peer)
+{
+    uint64_t own = rest_of(peer->credit_bytes, peer->flight_bytes);
+    uint64_t common = rest_of(QUEUED_BYTES_MOST, flow->queued_bytes);
+    uint64_t sure = rest_of(QUEUED_BYTES_SURE, peer->queued_bytes);
+
+    if (common < sure)
+        common = sure;
+    return own < common ? own : common;
+}
+
 static bool has_room(const struct flow *flow, const struct peer *peer)
 {
     return peer->conn && peer->more && peer->flight.count < peer->credit
-           && (peer->flight_bytes < peer->credit_bytes || peer->flight.count == 0)
+           && (peer->flight.count == 0 || room_bytes(flow, peer) > 0)
            && flow->elapsed_ms - peer->heard_ms < LIMIT_SILENCE_MS;
 }
 
@@ -44,8 +67,7 @@ static enum err deliver_one(struct flow *flow, struct peer *peer, bool *did)
     pick.stream_id = peer->mailbox;
     pick.after = peer->delivered;
     pick.max = peer->credit - peer->flight.count;
-    pick.max_bytes
-        = peer->credit_bytes > peer->flight_bytes ? peer->credit_bytes - peer->flight_bytes : 0;
+    pick.max_bytes = room_bytes(flow, peer);
     pick.first_may_exceed = peer->flight.count == 0;
     e = pick_items(flow, &pick, out);
     *did = e == ERR_OK && pick.count > 0;
@@ -57,7 +79,7 @@ static enum err deliver_one(struct flow *flow, struct peer *peer, bool *did)
     }
     CRASH_POINT("deliver.selected");
     for (size_t i = 0; i < pick.count; i++)
-        flight_add(peer, pick.items[i].position, pick.items[i].bytes);
+        flight_add(flow, peer, pick.items[i].position, pick.items[i].bytes);
     MESSAGE_SET(&deliver, stream, own_mailbox);
     MESSAGE_SET(&deliver, items, list_of(&flow->items));
     message_encode(&deliver, &out->head);

@@ -38,7 +38,7 @@ struct acked {
 
 /* Counted since the last minute was written. */
 struct flow_counters {
-    uint64_t frames_in, bytes_in, frames_out, bytes_out, expired, refused, commits, commit_us_max;
+    uint64_t frames_in, bytes_in, frames_out, bytes_out, expired, refused, commits;
 };
 
 /* The transaction under way.  Dropped as a whole when it cannot be committed. */
@@ -64,6 +64,7 @@ struct flow {
     struct rates rates;
     struct flow_counters counters, totals; /* of this minute; since the start */
     uint64_t started_ms;                   /* elapsed */
+    uint64_t queued_bytes;                 /* of all peers: may be queued in their sockets */
     struct key_end *key_ends;              /* keys that leave the key set later */
     struct sweep *sweep;
     struct settlement settlement; /* of the ACK under way */

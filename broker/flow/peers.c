@@ -148,9 +148,16 @@ size_t peers_online(const struct flow *flow)
     return flow->peers.conn_count;
 }
 
-void peers_each(struct flow *flow, void (*each)(struct peer *peer, void *ctx), void *ctx)
+void peers_known_each(struct flow *flow, void (*each)(struct peer *peer, void *ctx), void *ctx)
 {
     /* By agent: that table does not move when a greeting ends. */
+    for (size_t i = 0; i < flow->peers.agent_cap; i++)
+        if (flow->peers.by_agent[i])
+            each(flow->peers.by_agent[i], ctx);
+}
+
+void peers_each(struct flow *flow, void (*each)(struct peer *peer, void *ctx), void *ctx)
+{
     for (size_t i = 0; i < flow->peers.agent_cap; i++)
         if (flow->peers.by_agent[i] && flow->peers.by_agent[i]->conn)
             each(flow->peers.by_agent[i], ctx);
@@ -158,7 +165,7 @@ void peers_each(struct flow *flow, void (*each)(struct peer *peer, void *ctx), v
 
 /* ---- what is in flight ----------------------------------------------------------------------- */
 
-void flight_add(struct peer *peer, uint64_t position, uint64_t bytes)
+void flight_add(struct flow *flow, struct peer *peer, uint64_t position, uint64_t bytes)
 {
     struct flight *flight = &peer->flight;
 
@@ -174,15 +181,43 @@ void flight_add(struct peer *peer, uint64_t position, uint64_t bytes)
     flight->items[(flight->first + flight->count++) & (flight->cap - 1)]
         = (struct flight_item){ position, bytes };
     peer->flight_bytes += bytes;
+    peer->queued_bytes += bytes;
+    flow->queued_bytes += bytes;
     peer->delivered = position;
 }
 
-void flight_land(struct peer *peer, uint64_t position)
+static void unqueue(struct flow *flow, struct peer *peer, uint64_t bytes)
+{
+    peer->queued_bytes -= bytes;
+    flow->queued_bytes -= bytes;
+}
+
+void flight_prove(struct flow *flow, struct peer *peer)
+{
+    const struct flight *flight = &peer->flight;
+
+    for (size_t i = 0; i < flight->count; i++) {
+        const struct flight_item *item = &flight->items[(flight->first + i) & (flight->cap - 1)];
+
+        if (item->position > peer->handed)
+            break;
+        if (item->position > peer->proven)
+            unqueue(flow, peer, item->bytes);
+    }
+    peer->proven = peer->handed;
+    peer->handed = peer->delivered;
+}
+
+void flight_land(struct flow *flow, struct peer *peer, uint64_t position)
 {
     struct flight *flight = &peer->flight;
 
     while (flight->count && flight->items[flight->first].position <= position) {
-        peer->flight_bytes -= flight->items[flight->first].bytes;
+        const struct flight_item *item = &flight->items[flight->first];
+
+        peer->flight_bytes -= item->bytes;
+        if (item->position > peer->proven)
+            unqueue(flow, peer, item->bytes);
         flight->first = (flight->first + 1) & (flight->cap - 1);
         flight->count--;
     }
@@ -236,7 +271,7 @@ enum err peer_greet(struct flow *flow, const struct request *request,
     peer->heard_ms = flow->elapsed_ms;
     peer->probed_ms = 0;
     peer->credit = peer->credit_bytes = 0;
-    peer->cursor = peer->delivered = cursor.position;
+    peer->cursor = peer->delivered = peer->proven = peer->handed = cursor.position;
     peer->more = true;
     conn_add(&flow->peers, peer);
     return ERR_OK;
@@ -247,7 +282,9 @@ void peer_leave(struct flow *flow, struct peer *peer, bool lease_too)
     if (peer->conn) {
         conn_remove(&flow->peers, peer->conn);
         peer->conn = 0;
+        peer->has_left = true;
     }
+    unqueue(flow, peer, peer->queued_bytes);
     peer->flight.first = peer->flight.count = 0;
     peer->flight_bytes = 0;
     peer->delivered = peer->cursor;

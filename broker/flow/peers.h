@@ -38,6 +38,7 @@ struct peer {
     uint64_t
         probed_ms;    /* elapsed: when it was last asked whether it lives; 0: not since it spoke */
     uint64_t seen_ms; /* Unix time, as written to the store */
+    bool has_left;    /* since then */
 
     uint64_t credit, credit_bytes;
     uint64_t cursor;    /* of its mailbox; known since HELLO */
@@ -45,6 +46,9 @@ struct peer {
     bool more;          /* something may lie above `delivered` */
     struct flight flight;
     uint64_t flight_bytes;
+    /* Of the bytes in flight, what may still be queued in its socket: what was delivered behind
+     * `proven`.  See flight_prove(). */
+    uint64_t queued_bytes, proven, handed;
 
     struct parked parked;
     struct peer *next_parked;
@@ -70,8 +74,10 @@ struct peer *peer_of_conn(const struct flow *flow, uint64_t conn);
 /* Greeted and not silent. */
 bool peer_online(const struct flow *flow, int64_t agent_id);
 size_t peers_online(const struct flow *flow);
-/* Calls `each` for every greeted peer; it may end the greeting of the one it is given. */
+/* Calls `each` for every greeted peer, or for every one that has spoken since the start; it may end
+ * the greeting of the one it is given. */
 void peers_each(struct flow *flow, void (*each)(struct peer *peer, void *ctx), void *ctx);
+void peers_known_each(struct flow *flow, void (*each)(struct peer *peer, void *ctx), void *ctx);
 
 /*
  * May this instance have the lease?  No: refused with ERR_LOCK_CONTENTION and after_ms, and the
@@ -94,8 +100,15 @@ void peer_leave(struct flow *flow, struct peer *peer, bool lease_too);
 /* A FETCH waits no longer, whether or not it was answered. */
 void peer_unpark(struct flow *flow, struct peer *peer);
 
-void flight_add(struct peer *peer, uint64_t position, uint64_t bytes);
+void flight_add(struct flow *flow, struct peer *peer, uint64_t position, uint64_t bytes);
 /* Everything up to `position` has landed. */
-void flight_land(struct peer *peer, uint64_t position);
+void flight_land(struct flow *flow, struct peer *peer, uint64_t position);
+
+/*
+ * Once a minute: what was handed out before the last call has arrived.  An agent that hears nothing
+ * for 45 s ends its connection, and answers to its PINGs stand behind what was delivered earlier;
+ * so one that still speaks has read that far.
+ */
+void flight_prove(struct flow *flow, struct peer *peer);
 
 #endif

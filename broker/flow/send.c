@@ -99,7 +99,7 @@ static enum err send_one(struct sending *s, struct bytes part)
     frame_digest(&frame, digest);
     if (frame.seq <= sender.stored_seq)
         return send_again(s, &frame, &sender, digest);
-    if (s->session.state != SESSION_ACTIVE)
+    if (s->session.state != SESSION_ACTIVE || s->recipient->state == AGENT_REVOKED)
         return ERR_STATE;
     incoming.recipient = s->recipient;
     incoming.frame = &frame;

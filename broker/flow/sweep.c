@@ -7,6 +7,7 @@
 
 #include "broker/flow/fetch.h"
 #include "broker/flow/flow_internal.h"
+#include "broker/flow/journal.h"
 #include "broker/store/audit.h"
 #include "broker/store/directory.h"
 #include "broker/store/invites.h"
@@ -250,19 +251,27 @@ struct seeing {
     enum err err;
 };
 
+/* Written when it has left, and every five minutes while it is here. */
 static void see_peer(struct peer *peer, void *ctx)
 {
     struct seeing *seeing = ctx;
     struct flow *flow = seeing->flow;
+    uint64_t silent_ms = flow->elapsed_ms - peer->heard_ms;
+    uint64_t heard_ms = flow->now_ms > silent_ms ? flow->now_ms - silent_ms : 0;
 
-    if (flow->elapsed_ms - peer->heard_ms >= LIMIT_SILENCE_MS) {
+    if (peer->conn && silent_ms >= LIMIT_SILENCE_MS) {
+        journal_gone(flow, peer);
         peer_leave(flow, peer, true);
-        peer->seen_ms = 0;
+    } else if (peer->conn) {
+        flight_prove(flow, peer);
+        wake_peer(flow, peer); /* others may have left it room */
     }
-    if (seeing->err != ERR_OK || flow->now_ms < peer->seen_ms + SEEN_MS)
+    if (seeing->err != ERR_OK
+        || !(peer->has_left || (peer->conn && flow->now_ms >= peer->seen_ms + SEEN_MS)))
         return;
-    peer->seen_ms = flow->now_ms;
-    seeing->err = store_agent_seen(flow->store, peer->agent_id, flow->now_ms);
+    peer->has_left = false;
+    peer->seen_ms = heard_ms;
+    seeing->err = store_agent_seen(flow->store, peer->agent_id, heard_ms);
 }
 
 static enum err minute_step(struct flow *flow)
@@ -279,7 +288,7 @@ static enum err minute_step(struct flow *flow)
     struct store_facts facts;
     enum err e;
 
-    peers_each(flow, see_peer, &seeing);
+    peers_known_each(flow, see_peer, &seeing);
     if (seeing.err != ERR_OK)
         return seeing.err;
     store_facts(flow->store, &facts);

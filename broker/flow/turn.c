@@ -68,7 +68,7 @@ static void turn_apply(struct flow *flow)
     for (size_t i = 0; i < flow->turn.acked_count; i++) {
         struct acked *acked = &flow->turn.acked[i];
 
-        flight_land(acked->peer, acked->position);
+        flight_land(flow, acked->peer, acked->position);
         if (acked->peer->more)
             wake_peer(flow, acked->peer);
     }

@@ -371,6 +371,72 @@ Test(deliver, a_stuck_reader_is_alone)
     }
 }
 
+/* 16 MiB for each of nine readers that are connected and take nothing out of their sockets. */
+enum { STUCK = 9, LARGE_ITEMS = 280 };
+static struct fake_party stuck[STUCK];
+
+static void send_large(struct fake_session *to, const struct fake_party *reader)
+{
+    struct buf frames[40] = { { 0 } };
+    struct bytes parts[40];
+
+    for (int round = 0; round < LARGE_ITEMS / 40; round++) {
+        for (size_t i = 0; i < 40; i++) {
+            buf_clear(&frames[i]);
+            fake_frame(&frames[i], FRAME_DATA, to->chain.sid, &ann.agent, &reader->agent,
+                       to->next_a++, broker.now_ms + DAY_MS, BUCKET_MAX);
+            parts[i] = buf_bytes(&frames[i]);
+        }
+        cr_assert_eq(fake_send(&broker, &ann, parts, 40).e, ERR_OK);
+        fake_forget(&broker);
+    }
+    for (size_t i = 0; i < 40; i++)
+        buf_free(&frames[i]);
+}
+
+static void still_there(void)
+{
+    struct message ping = { .verb = VERB_PING };
+
+    MESSAGE_SET(&ping, ts, 0);
+    for (size_t i = 0; i < STUCK; i++)
+        cr_assert_eq(fake_say(&broker, &stuck[i].by, &ping, NULL, 0).e, ERR_OK);
+    cr_assert_eq(fake_say(&broker, &bob.by, &ping, NULL, 0).e, ERR_OK);
+    fake_forget(&broker);
+}
+
+/* T58: with the common bound reached everybody still gets 1 MiB; and who still speaks after a while
+ * has read, so what it has not acknowledged does not count any more. */
+Test(deliver, sockets_of_all_are_bounded)
+{
+    static struct fake_session sessions[STUCK];
+    static struct fake_item items[2048];
+    size_t messages, count;
+
+    broker.settings.pair_bytes = broker.settings.queue_bytes = UINT64_C(1) << 30;
+    flow_configure(broker.flow, &broker.settings);
+    for (size_t i = 0; i < STUCK; i++) {
+        char name[16];
+
+        snprintf(name, sizeof name, "r%zu", i);
+        fake_join(&broker, &stuck[i], name);
+        fake_session_open(&broker, &sessions[i], &ann, &stuck[i], i);
+        fake_credit(&broker, &stuck[i], 1024, LIMIT_CREDIT_BYTES_MAX);
+        send_large(&sessions[i], &stuck[i]);
+    }
+    send_large(&session, &bob);
+    fake_credit(&broker, &bob, 1024, LIMIT_CREDIT_BYTES_MAX);
+    count = delivered(items, &messages);
+    cr_expect_eq(count, (1 << 20) / FRAME_MAX, "1 MiB and no more");
+
+    for (int i = 0; i < 6; i++) {
+        fake_broker_pass(&broker, 30000);
+        count += delivered(items, &messages);
+        still_there();
+    }
+    cr_expect_eq(count, LIMIT_CREDIT_BYTES_MAX / FRAME_MAX, "all of its credit");
+}
+
 /* ---- FETCH ----------------------------------------------------------------------------------- */
 
 static struct message fetch_of(uint64_t max, uint64_t max_bytes)

@@ -303,6 +303,22 @@ Test(send, quotas)
     }
 }
 
+/* A hint to the owner, once, when four fifths are passed. */
+Test(send, nearly_full)
+{
+    broker.settings.queue_frames = 10;
+    flow_configure(broker.flow, &broker.settings);
+    fake_forget(&broker);
+    for (int i = 1; i <= 10; i++) {
+        struct answer hint;
+
+        cr_assert_eq(fake_send_next(&broker, &session, &ann), ERR_OK);
+        hint = fake_next(&broker, bob.by.conn, VERB_NOTIFY);
+        cr_expect_eq(hint.e, i == 9 ? ERR_OK : ERR_NOT_FOUND, "frame %d", i);
+        cr_expect(i != 9 || hint.message.kind == 6);
+    }
+}
+
 /* The share counts all sessions of the pair together. */
 Test(send, a_second_session_gives_no_second_share)
 {
