@@ -62,6 +62,7 @@ for my $file (@files) {
             || $line =~ m{(?<![\w./-])/work/}
             # tests wait for conditions: a pause may only be the body of a loop that looks again
             || $file =~ m{^tests/.*\.c$} && $line =~ $pause && $before !~ /^ *(for|while) \(/
+                && ($lines[$n] // '') !~ /^ *\} while \(/
             || $file =~ /\.[ch]$/ && $line =~ m{#include "(\.\./|/)};
         $before = $line;
     }
