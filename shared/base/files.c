@@ -205,6 +205,11 @@ void process_harden(mode_t umask_bits)
 {
     const struct rlimit none = { 0, 0 };
 
+    /* Else the first file opened is "stderr", and log lines are written into it. */
+    for (int fd = 0; fd <= 2; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) != fd)
+            _exit(1);
+
     umask(umask_bits);
     setrlimit(RLIMIT_CORE, &none);
     prctl(PR_SET_DUMPABLE, 0);

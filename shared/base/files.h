@@ -34,7 +34,7 @@ enum err dir_check_filesystem(int dir_fd);
 /* flock, exclusive, without waiting: ERR_LOCKED.  The lock lives as long as the descriptor. */
 enum err lock_take(int dir_fd, const char *name, int *out_fd);
 
-/* The process: no core dump, not debuggable by others, umask 0027 or 0077. */
+/* The process: descriptors 0 to 2 are open, no core dump, not debuggable by others, umask 0027 or 0077. */
 void process_harden(mode_t umask_bits);
 
 #endif

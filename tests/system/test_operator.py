@@ -490,3 +490,15 @@ def log_closed():
         w.sp("builder", "send", "reviewer", "hello")
         assert w.bodies("reviewer") == ["hello"]
         w.stop_broker()
+        daemon = os.path.join(world.BIN, "sealpostd")
+        w.broker = subprocess.Popen(["sh", "-c", 'exec "$0" run --log-level debug <&- >&- 2>&-', daemon], env=w.env)
+        w.children.append(w.broker)
+        w.ctl("status", "--wait", "20s")
+        w.sp("builder", "send", "reviewer", "again", "--wait", "stored")
+        assert w.bodies("reviewer") == ["again"]
+        w.stop_broker()
+        for name in os.listdir(w.broker_dir):
+            path = file_of(w, name)
+            if os.path.isfile(path):
+                with open(path, "rb") as f:
+                    assert b"event=" not in f.read(), f"log lines in {name}"
