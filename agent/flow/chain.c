@@ -136,6 +136,13 @@ static bool accept_frame(struct agent *agent, int64_t scope_id, const struct pro
     return true;
 }
 
+bool agent_chain_waits(struct agent *agent, int64_t scope_id)
+{
+    int64_t first;
+
+    return profile_events_waiting(agent->store, scope_id - 1, &first, 1) == 1 && first == scope_id;
+}
+
 static bool send_events_of(struct agent *agent, int64_t scope_id)
 {
     struct message message = agent_message(VERB_EVENT);
@@ -209,12 +216,10 @@ static void events_accepted(struct agent *agent, const struct profile_session *s
         return;
     if (profile_out_at(agent->store, session->session_id, 1, &row) && row.state == OUTBOX_SEALED)
         profile_out_accepted(agent->store, row.scope_id, row.seq, row.outbox_id, agent_now(agent));
-    if (sender) {
-        sender->held = false;
-        sender->idle = false;
-    } else {
+    if (!sender || sender->acc == 0)
         agent_sender_synced(agent, session->session_id, 1);
-    }
+    else
+        sender->held = sender->idle = false;
     agent_outgoing_seal_queue(agent, session->peer_id);
 }
 

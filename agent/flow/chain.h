@@ -21,6 +21,8 @@ enum err agent_chain_take(struct agent *agent, const struct profile_session *ses
                           const struct profile_peer *peer, const struct signed_event *event,
                           struct event *out);
 
+/* Has it events that the broker has not confirmed? */
+bool agent_chain_waits(struct agent *agent, int64_t scope_id);
 /* EVENT for what the broker does not have. */
 void agent_events_send(struct agent *agent);
 void agent_event_answer(struct agent *agent, const struct agent_asked *asked, enum err code,

@@ -51,6 +51,7 @@ void agent_sender_synced(struct agent *agent, int64_t scope_id, uint64_t stored)
     sender->acc = stored;
     sender->transmit = stored + 1;
     sender->stopped = sender->idle = false;
+    sender->held = agent_chain_waits(agent, scope_id);
     sender->ended = session.state != SESSION_ACTIVE;
 }
 

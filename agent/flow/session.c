@@ -149,8 +149,7 @@ static void accepted_by_peer(struct agent *agent, const struct profile_session *
         profile_peer_pin(agent->store, peer, PIN_FIRST_USE, "accepted our request", now);
     if (peer->policy == POLICY_DEFAULT)
         profile_peer_policy(agent->store, peer->peer_id, POLICY_ACCEPTED);
-    if (!agent_sender_of(agent, session->session_id))
-        agent_sender_synced(agent, session->session_id, 1);
+    agent_sender_synced(agent, session->session_id, 1);
     agent_outgoing_seal_queue(agent, session->peer_id);
 }
 
