@@ -14,8 +14,10 @@
 #include "shared/trust/invite.h"
 #include "tests/lib/world_internal.h"
 
-const struct world_weather world_calm = { 5, 0, 0 };
-const struct world_weather world_storm = { 800, 15, 100 };
+const struct world_weather world_calm = { .delay_max_ms = 5 };
+const struct world_weather world_storm = { .delay_max_ms = 800, .cut = 15, .refuse = 100 };
+const struct world_weather world_chaos
+    = { .delay_max_ms = 800, .cut = 10, .refuse = 100, .drop = 20, .repeat = 20, .overtake = 50 };
 
 enum { WORLD_START_MS = 1800000000 };
 
@@ -77,6 +79,7 @@ struct flow *world_flow(struct world *world)
 void world_weather(struct world *world, struct world_weather weather)
 {
     world->weather = weather;
+    world->disordered |= weather.drop || weather.repeat || weather.overtake;
 }
 
 struct world_figures world_figures(const struct world *world)
@@ -189,8 +192,8 @@ void world_broker_copy(struct world *world)
 
     /* As people copy by mistake: the database alone, log included; `seen` and enrol.log stay. */
     snprintf(from, sizeof from, "%s/broker.db", world->dir);
-    snprintf(command, sizeof command, "rm -rf '%s' && mkdir -m 700 '%s' && cp -a '%s'* '%s'", world->copy,
-             world->copy, from, world->copy);
+    snprintf(command, sizeof command, "rm -rf '%s' && mkdir -m 700 '%s' && cp -a '%s'* '%s'",
+             world->copy, world->copy, from, world->copy);
     if (system(command) != 0)
         world_fail(world, "cannot copy the broker's database");
 }
@@ -255,6 +258,7 @@ void world_free(struct world **world_at)
     remove_tree(world->dir);
     remove_tree(world->copy);
     link_clear(world);
+    record_clear(world);
     free(world->keys);
     free(world->sayings);
     buf_free(&world->answers);
