@@ -110,7 +110,8 @@ static void print_zsh(struct cli *cli)
         out_print(cli, "    %s) _arguments", verb->name);
         print_zsh_flags(cli, verb);
         if (dynamic)
-            out_print(cli, " '*:word:(${(f)\"$(%s __complete -- $words[2,CURRENT] 2>/dev/null)\"})'",
+            out_print(cli,
+                      " '*:word:(${(f)\"$(%s __complete -- $words[2,CURRENT] 2>/dev/null)\"})'",
                       name);
         else
             out_print(cli, " '*:word:_files'");

@@ -42,6 +42,8 @@ void out_json(struct cli *cli, json_t *object)
 }
 
 static void print_to(FILE *to, struct cli *cli, const char *format, va_list args)
+    __attribute__((format(printf, 3, 0)));
+static void print_to(FILE *to, struct cli *cli, const char *format, va_list args)
 {
     if (vfprintf(to, format, args) < 0 && to == stdout)
         cli->closed = true;
@@ -125,6 +127,7 @@ int out_error(struct cli *cli, const struct cli_error *error)
     return error->exit;
 }
 
+static char *text_of(const char *format, va_list args) __attribute__((format(printf, 1, 0)));
 static char *text_of(const char *format, va_list args)
 {
     char *text = NULL;
