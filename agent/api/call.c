@@ -134,6 +134,13 @@ const char *call_text(const struct call *call, const char *key)
     return json_string_value(json_object_get(call->params, key));
 }
 
+const char *call_word(const json_t *value)
+{
+    const char *text = json_string_value(value);
+
+    return text ? text : "";
+}
+
 bool call_flag(const struct call *call, const char *key)
 {
     return json_is_true(json_object_get(call->params, key));
@@ -251,12 +258,13 @@ bool call_link_refused(struct call *call, struct failure *out)
 bool call_match_message(struct call *call, const char *prefix, uint8_t id[static 16],
                         bool *incoming, struct failure *failure)
 {
-    size_t len = strlen(prefix), matches = 0;
+    size_t len = prefix ? strlen(prefix) : 0, matches = 0;
     enum err e;
 
     if (len < 4 || len > 32 || strspn(prefix, "0123456789abcdef") != len) {
         failure_set(failure, 2, "bad_value", "sealpost inbox --all",
-                    "\"%.40s\" is no message id: 4 to 32 lower-case hex digits", prefix);
+                    "\"%.40s\" is no message id: 4 to 32 lower-case hex digits",
+                    prefix ? prefix : "");
         return false;
     }
     e = agent_find(call->agent, prefix, id, incoming, &matches);

@@ -15,6 +15,7 @@
 #include "agent/flow/agent.h"
 
 struct call;
+struct guests;
 
 struct call_verb {
     const char *name;
@@ -50,6 +51,7 @@ struct call_host {
     const char *owner_command; /* of an owner that stays; NULL: this one does not */
     int64_t owner_pid;
     /* Messages that are in anybody's hands: not to be given out again. */
+    struct guests *guests;
     const uint8_t (*(*hands)(const struct call_host *host, size_t *count))[16];
     /* Reads agent.conf anew. */
     bool (*reload)(const struct call_host *host, struct failure *failure);
@@ -78,6 +80,8 @@ void call_fail_err(struct call *call, enum err e, const char *what);
 /* ------------------------------------------------------------------ parameters */
 
 const char *call_text(const struct call *call, const char *key); /* NULL: not given */
+/* An element of a list; "" if it is no text. */
+const char *call_word(const json_t *value);
 bool call_flag(const struct call *call, const char *key);
 uint64_t call_number(const struct call *call, const char *key, uint64_t otherwise);
 /* started + timeout, or + `otherwise_ms` if none was given; UINT64_MAX stays. */

@@ -24,7 +24,7 @@ static bool senders(struct call *call, uint8_t (**out)[32], size_t *count)
     *out = mem_zeroed(json_array_size(list) + 1, sizeof **out);
     json_array_foreach(list, i, name)
     {
-        const char *peer = json_string_value(name);
+        const char *peer = call_word(name);
         enum err e = agent_peer_find(call->agent, peer, (*out)[*count]);
 
         if (e != ERR_OK && e != ERR_KEY_CHANGED && e != ERR_BLOCKED) {
@@ -192,7 +192,7 @@ static void ack_step(struct call *call)
 
     json_array_foreach(ids, i, prefix)
     {
-        if (ack_one(call, json_string_value(prefix), state, &failure))
+        if (ack_one(call, call_word(prefix), state, &failure))
             continue;
         if (first.exit == 0)
             first = failure;

@@ -92,7 +92,7 @@ static bool know_senders(struct call *call, struct receiving *r)
     r->from = mem_resize(r->from, (json_array_size(list) + 1) * sizeof *r->from);
     json_array_foreach(list, i, name)
     {
-        const char *peer = json_string_value(name);
+        const char *peer = call_word(name);
         enum err e = agent_peer_find(call->agent, peer, r->from[r->from_count]);
 
         /* mail of a peer whose key has changed since, or whom we block now, is still mail */

@@ -12,8 +12,7 @@
 #include <unistd.h>
 #include <zmq.h>
 
-#include "agent/api/call.h"
-#include "agent/api/line.h"
+#include "agent/api/guests.h"
 #include "agent/api/object.h"
 #include "agent/api/settings.h"
 #include "agent/net/link_zmq.h"
@@ -22,31 +21,18 @@
 #include "shared/base/local.h"
 #include "shared/base/text.h"
 
-#define GUESTS_MAX  64
+#define HOUR_MS     3600000
 #define LINGER_MS   1000 /* for prints that are on their way, and for BYE */
 #define FIXED_ITEMS (LINK_ZMQ_ITEMS + 1)
 
-/* A command that speaks to us.  Guest 0 is the one that runs this process. */
-struct guest {
-    struct line line;
-    struct call *call; /* owned; NULL: none */
-    bool gone;
-};
-
 struct worker {
     const struct profile *profile; /* borrowed */
-    const char *command;           /* borrowed; NULL: does not stay */
     struct agent_settings settings;
     struct agent_ports ports;
-    struct agent *agent;             /* owned */
-    struct link_zmq *link;           /* owned */
-    struct guest *guest[GUESTS_MAX]; /* owned */
-    size_t guests;
+    struct agent *agent;   /* owned */
+    struct link_zmq *link; /* owned */
+    struct guests guests;
     int listen_fd; /* -1: nobody is served */
-    uint64_t calls;
-    bool finishing; /* the command has what it wanted */
-    struct call_host host;
-    uint8_t (*hands)[16]; /* owned: all calls' together, made when asked for */
     pthread_t thread;
 };
 
@@ -97,33 +83,9 @@ static void port_changed(void *ctx)
     (void)ctx; /* every call is stepped after every wake-up anyway */
 }
 
-/* ------------------------------------------------------------------ calls */
+/* ------------------------------------------------------------------ the loop */
 
-static void say_line(struct call *call, json_t *line)
-{
-    struct guest *guest = call->say_ctx;
-
-    line_put(&guest->line, line);
-}
-
-static const uint8_t (*all_hands(const struct call_host *host, size_t *count))[16]
-{
-    struct worker *worker = host->ctx;
-    size_t n = 0;
-
-    for (size_t g = 0; g < worker->guests; g++) {
-        const struct call *call = worker->guest[g]->call;
-
-        if (!call || call->hand_count == 0)
-            continue;
-        worker->hands = mem_resize(worker->hands, (n + call->hand_count) * sizeof *worker->hands);
-        memcpy(worker->hands[n], call->hands, call->hand_count * sizeof *call->hands);
-        n += call->hand_count;
-    }
-    *count = n;
-    return (const uint8_t(*)[16])worker->hands;
-}
-
+/* agent.conf anew. */
 static bool reload_settings(const struct call_host *host, struct failure *failure)
 {
     struct worker *worker = host->ctx;
@@ -134,256 +96,44 @@ static bool reload_settings(const struct call_host *host, struct failure *failur
     return true;
 }
 
-static void call_free(struct call **call)
+static uint64_t sooner(uint64_t a, uint64_t b)
 {
-    struct call *c = *call;
-
-    if (!c)
-        return;
-    if (c->verb->stop)
-        c->verb->stop(c);
-    json_decref(c->params);
-    free(c->state);
-    free(c->hands);
-    free(c);
-    *call = NULL;
+    return a < b ? a : b;
 }
-
-/* What an earlier owner gave out and its reader printed is done, before anything else happens. */
-static void settle_earlier(struct worker *worker, struct guest *guest, json_t *ids)
-{
-    size_t i;
-    json_t *id;
-
-    json_array_foreach(ids, i, id)
-    {
-        const char *hex = json_string_value(id);
-        uint8_t raw[16];
-
-        if (!hex || hex_decode(raw, sizeof raw, hex, strlen(hex)) != ERR_OK)
-            continue;
-        agent_settle(worker->agent, raw, IN_DONE);
-        line_put(&guest->line, json_pack("{s:s}", "taken", hex));
-    }
-}
-
-static void call_start(struct worker *worker, struct guest *guest, json_t *line)
-{
-    const char *name = json_string_value(json_object_get(line, "call"));
-    const json_t *timeout = json_object_get(line, "timeout_ms");
-    const struct call_verb *verb = name ? call_verb_find(name) : NULL;
-    struct call *call;
-
-    if (!verb || guest->call) {
-        guest->gone = true; /* another version, or not one of ours */
-        return;
-    }
-    settle_earlier(worker, guest, json_object_get(line, "settle"));
-    call = mem_zeroed(1, sizeof *call);
-    *call = (struct call){
-        .verb = verb,
-        .agent = worker->agent,
-        .host = &worker->host,
-        .params = json_incref(json_object_get(line, "params")),
-        .state = mem_zeroed(1, verb->state_len ? verb->state_len : 1),
-        .started_ms = (uint64_t)json_integer_value(json_object_get(line, "started_ms")),
-        .timeout_ms = json_is_integer(timeout) ? (uint64_t)json_integer_value(timeout) : UINT64_MAX,
-        .now_ms = clock_elapsed_ms(),
-        .wake_ms = UINT64_MAX,
-        .offline = !verb->online || json_is_true(json_object_get(line, "offline")),
-        .number = worker->calls++,
-        .say = say_line,
-        .say_ctx = guest,
-    };
-    guest->call = call;
-    if (!call->offline) {
-        agent_go_online(worker->agent);
-        agent_link_hurry(worker->agent);
-    }
-    if (verb->start)
-        verb->start(call);
-}
-
-static void call_took(struct worker *worker, struct guest *guest, const char *hex)
-{
-    uint8_t id[16];
-    json_t *line;
-
-    (void)worker;
-    if (!guest->call || !guest->call->awaits_took
-        || hex_decode(id, sizeof id, hex, strlen(hex)) != ERR_OK)
-        return;
-    guest->call->awaits_took = false;
-    if (guest->call->verb->took)
-        guest->call->verb->took(guest->call, id);
-    line = json_object();
-    json_object_set_new(line, "taken", json_string(hex));
-    line_put(&guest->line, line);
-}
-
-/* Calls in the order in which they came: whoever asked first is served first. */
-static void step_calls(struct worker *worker)
-{
-    uint64_t after = 0, now = clock_elapsed_ms();
-    struct agent_link link;
-    struct call *next;
-
-    agent_link_get(worker->agent, &link);
-    do {
-        next = NULL;
-        for (size_t g = 0; g < worker->guests; g++) {
-            struct call *call = worker->guest[g]->call;
-
-            if (call && call->number >= after && (!next || call->number < next->number))
-                next = call;
-        }
-        if (!next)
-            return;
-        after = next->number + 1;
-        next->now_ms = now;
-        next->wake_ms = UINT64_MAX;
-        if (!next->offline && (link.state == STATE_SYNCING || link.state == STATE_UP))
-            next->reached = true;
-        if (!next->ended)
-            next->verb->step(next);
-    } while (next);
-}
-
-/* ------------------------------------------------------------------ guests */
-
-static void guest_add(struct worker *worker, int fd)
-{
-    struct guest *guest = mem_zeroed(1, sizeof *guest);
-
-    line_open(&guest->line, fd);
-    worker->guest[worker->guests++] = guest;
-}
-
-static void guest_remove(struct worker *worker, size_t g)
-{
-    struct guest *guest = worker->guest[g];
-
-    call_free(&guest->call);
-    line_close(&guest->line);
-    free(guest);
-    memmove(worker->guest + g, worker->guest + g + 1,
-            (worker->guests - g - 1) * sizeof(struct guest *));
-    worker->guests--;
-}
-
-static void guests_accept(struct worker *worker)
-{
-    while (worker->listen_fd >= 0) {
-        int fd = accept4(worker->listen_fd, NULL, NULL, SOCK_CLOEXEC);
-        uid_t uid;
-
-        if (fd < 0)
-            return;
-        if (worker->guests == GUESTS_MAX || local_peer(fd, NULL, &uid, NULL) != ERR_OK
-            || uid != geteuid())
-            close(fd);
-        else
-            guest_add(worker, fd);
-    }
-}
-
-static void guest_obey(struct worker *worker, struct guest *guest, json_t *line)
-{
-    const char *took = json_string_value(json_object_get(line, "took"));
-    struct failure ignored;
-
-    if (json_object_get(line, "call"))
-        call_start(worker, guest, line);
-    else if (took)
-        call_took(worker, guest, took);
-    else if (json_object_get(line, "reload"))
-        reload_settings(&worker->host, &ignored);
-    else if (json_object_get(line, "finish") && guest == worker->guest[0])
-        worker->finishing = true;
-}
-
-static void guest_read(struct worker *worker, struct guest *guest)
-{
-    enum err end = line_fill(&guest->line);
-    json_t *line;
-
-    for (;;) {
-        if (line_next(&guest->line, &line) != ERR_OK) {
-            guest->gone = true;
-            return;
-        }
-        if (!line)
-            break;
-        guest_obey(worker, guest, line);
-        json_decref(line);
-    }
-    if (end != ERR_OK)
-        guest->gone = true;
-}
-
-/* A call that has ended leaves when its words are out; one whose reader is gone leaves at once. */
-static void guests_tidy(struct worker *worker)
-{
-    for (size_t g = worker->guests; g-- > 0;) {
-        struct guest *guest = worker->guest[g];
-
-        if (line_flush(&guest->line) != ERR_OK)
-            guest->gone = true;
-        if (guest->call && guest->call->ended)
-            call_free(&guest->call);
-        if (!guest->gone)
-            continue;
-        if (g == 0) {
-            worker->finishing = true;
-            call_free(&guest->call);
-        } else {
-            guest_remove(worker, g);
-        }
-    }
-}
-
-/* ------------------------------------------------------------------ the loop */
 
 static uint64_t next_wake(const struct worker *worker)
 {
-    uint64_t when = agent_next_tick_ms(worker->agent);
-    uint64_t link = link_zmq_deadline_ms(worker->link);
-
-    if (link < when)
-        when = link;
-    for (size_t g = 0; g < worker->guests; g++)
-        if (worker->guest[g]->call && worker->guest[g]->call->wake_ms < when)
-            when = worker->guest[g]->call->wake_ms;
-    return when;
+    return sooner(agent_next_tick_ms(worker->agent),
+                  sooner(link_zmq_deadline_ms(worker->link), guests_wake_ms(&worker->guests)));
 }
 
 /* Waits until something can be read or written, or `until_ms`. */
 static void wait_for_work(struct worker *worker, uint64_t until_ms)
 {
     zmq_pollitem_t items[FIXED_ITEMS + GUESTS_MAX];
-    size_t n = link_zmq_items(worker->link, items), first;
-    uint64_t now = clock_elapsed_ms();
-    long wait = until_ms <= now ? 0 : until_ms - now > 3600000 ? 3600000 : (long)(until_ms - now);
+    size_t n = link_zmq_items(worker->link, items), first, guests = worker->guests.count;
+    uint64_t now = clock_elapsed_ms(), wait = until_ms <= now ? 0 : until_ms - now;
 
     if (worker->listen_fd >= 0)
         items[n++] = (zmq_pollitem_t){ .fd = worker->listen_fd, .events = ZMQ_POLLIN };
     first = n;
-    for (size_t g = 0; g < worker->guests; g++) {
-        struct line *line = &worker->guest[g]->line;
+    for (size_t g = 0; g < guests; g++) {
+        struct guest *guest = worker->guests.guest[g];
         short events = ZMQ_POLLIN;
 
-        if (line_pending(line))
+        if (line_pending(&guest->line))
             events |= ZMQ_POLLOUT;
-        if (g == 0 && worker->guest[g]->gone)
+        if (guest->gone)
             events = 0; /* its end is known, and would be told again and again */
-        items[n++] = (zmq_pollitem_t){ .fd = line->fd, .events = events };
+        items[n++] = (zmq_pollitem_t){ .fd = guest->line.fd, .events = events };
     }
-    if (zmq_poll(items, (int)n, wait) <= 0)
+    if (zmq_poll(items, (int)n, (long)sooner(wait, HOUR_MS)) <= 0)
         return;
-    for (size_t g = 0; g < n - first; g++)
+    for (size_t g = 0; g < guests; g++)
         if (items[first + g].revents & (ZMQ_POLLIN | ZMQ_POLLERR))
-            guest_read(worker, worker->guest[g]);
-    guests_accept(worker);
+            guests_read(&worker->guests, g);
+    if (worker->listen_fd >= 0)
+        guests_accept(&worker->guests, worker->listen_fd);
 }
 
 static bool drive_agent(struct worker *worker)
@@ -397,22 +147,14 @@ static bool drive_agent(struct worker *worker)
 
 static void run_until_finished(struct worker *worker)
 {
-    while (!worker->finishing) {
+    while (!worker->guests.finishing) {
         bool more = drive_agent(worker);
 
-        step_calls(worker);
-        guests_tidy(worker);
-        if (!worker->finishing)
+        guests_step(&worker->guests);
+        guests_tidy(&worker->guests);
+        if (!worker->guests.finishing)
             wait_for_work(worker, more ? 0 : next_wake(worker));
     }
-}
-
-static bool anybody_prints(const struct worker *worker)
-{
-    for (size_t g = 0; g < worker->guests; g++)
-        if (worker->guest[g]->call && worker->guest[g]->call->awaits_took)
-            return true;
-    return false;
 }
 
 static bool link_is_down(const struct worker *worker)
@@ -432,22 +174,10 @@ static void linger(struct worker *worker, bool (*done)(const struct worker *work
         bool more = drive_agent(worker);
         uint64_t wake = next_wake(worker);
 
-        guests_tidy(worker);
+        guests_tidy(&worker->guests);
         if (done(worker))
             break;
         wait_for_work(worker, more ? 0 : wake < until ? wake : until);
-    }
-}
-
-/* Who still waits for something finds the next owner by itself, or becomes it. */
-static void send_guests_away(struct worker *worker)
-{
-    while (worker->guests > 1) {
-        struct guest *guest = worker->guest[worker->guests - 1];
-
-        line_put(&guest->line, json_pack("{s:b}", "moved", 1));
-        line_flush(&guest->line);
-        guest_remove(worker, worker->guests - 1);
     }
 }
 
@@ -480,7 +210,7 @@ static void stop_listening(struct worker *worker)
 
 static bool nobody_prints(const struct worker *worker)
 {
-    return !anybody_prints(worker);
+    return !guests_print(&worker->guests);
 }
 
 static void *worker_main(void *arg)
@@ -490,14 +220,14 @@ static void *worker_main(void *arg)
     run_until_finished(worker);
     stop_listening(worker);
     linger(worker, nobody_prints);
-    send_guests_away(worker);
+    guests_send_away(&worker->guests);
     if (!link_is_down(worker)) {
         agent_go_offline(worker->agent);
         linger(worker, link_is_down);
     }
     note_identity(worker);
     link_zmq_disconnect(worker->link);
-    guest_remove(worker, 0);
+    guests_wipe(&worker->guests);
     agent_free(&worker->agent);
     link_zmq_free(&worker->link);
     return NULL;
@@ -530,12 +260,10 @@ static void worker_free(struct worker **worker)
 {
     struct worker *w = *worker;
 
-    while (w->guests)
-        guest_remove(w, w->guests - 1);
+    guests_wipe(&w->guests);
     stop_listening(w);
     agent_free(&w->agent);
     link_zmq_free(&w->link);
-    free(w->hands);
     sodium_memzero(&w->settings, sizeof w->settings);
     free(w);
     *worker = NULL;
@@ -555,15 +283,11 @@ static int thread_start(struct worker *worker)
     return failed;
 }
 
-bool worker_start(struct worker **out, const struct worker_options *options, int *fd,
-                  struct failure *failure)
+static struct worker *worker_new(const struct worker_options *options)
 {
     struct worker *worker = mem_zeroed(1, sizeof *worker);
-    int pair[2] = { -1, -1 };
-    enum err e;
 
     worker->profile = options->profile;
-    worker->command = options->stays ? options->command : NULL;
     worker->listen_fd = -1;
     worker->link = link_zmq_new();
     worker->ports = (struct agent_ports){
@@ -576,41 +300,59 @@ bool worker_start(struct worker **out, const struct worker_options *options, int
         .send = port_send,
         .changed = port_changed,
     };
-    worker->host = (struct call_host){
+    return worker;
+}
+
+/* Guest 0, the command's own end in `fd`, and the door for others. */
+static enum err guests_open(struct worker *worker, const struct worker_options *options, int *fd)
+{
+    const struct call_host host = {
         .profile = options->profile->name,
         .dir = options->profile->dir,
-        .owner_command = worker->command,
+        .owner_command = options->stays ? options->command : NULL,
         .owner_pid = getpid(),
-        .hands = all_hands,
         .reload = reload_settings,
         .now_ms = clock_now_ms,
         .ctx = worker,
     };
+    int pair[2];
+
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0)
+        return ERR_IO;
+    guests_init(&worker->guests, worker->agent, &host);
+    guests_add(&worker->guests, pair[0]);
+    *fd = pair[1];
+    /* without a door the profile still works; others then wait for the lock */
+    if (options->stays)
+        local_listen(worker->profile->dir_fd, PROFILE_SOCKET, &worker->listen_fd);
+    return ERR_OK;
+}
+
+bool worker_start(struct worker **out, const struct worker_options *options, int *fd,
+                  struct failure *failure)
+{
+    struct worker *worker = worker_new(options);
+    enum err e;
+
+    *fd = -1;
     if (!settings_load(worker->profile, &worker->settings, failure)) {
         worker_free(&worker);
         return false;
     }
     e = agent_open(worker);
-    if (e == ERR_OK && socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0)
+    if (e == ERR_OK)
+        e = guests_open(worker, options, fd);
+    if (e == ERR_OK && thread_start(worker) != 0)
         e = ERR_IO;
     if (e == ERR_OK) {
-        guest_add(worker, pair[0]);
-        /* without a socket the profile still works; others then wait for the lock */
-        if (options->stays)
-            local_listen(worker->profile->dir_fd, PROFILE_SOCKET, &worker->listen_fd);
-        if (thread_start(worker) != 0)
-            e = ERR_IO;
+        *out = worker;
+        return true;
     }
-    if (e != ERR_OK) {
-        open_failure(worker, e, failure);
-        if (pair[1] >= 0)
-            close(pair[1]);
-        worker_free(&worker);
-        return false;
-    }
-    *fd = pair[1];
-    *out = worker;
-    return true;
+    open_failure(worker, e, failure);
+    if (*fd >= 0)
+        close(*fd);
+    worker_free(&worker);
+    return false;
 }
 
 void worker_end(struct worker **worker)

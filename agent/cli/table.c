@@ -228,7 +228,7 @@ static const struct cli_verb verbs[] = {
 const struct cli_program sealpost_program = {
     .name = "sealpost",
     .summary
-    = "Sealpost: end-to-end encrypted mail between agents that are never sure to be online",
+    = "sealed mail between agents that are never sure to be online together",
     .flags = program_flags,
     .verbs = verbs,
     .wrong_use = 2,

@@ -3,6 +3,7 @@ import json
 import os
 import random
 import signal
+import subprocess
 import time
 
 from world import Silence, World, end, test, wait_until
@@ -65,3 +66,16 @@ def argv():
                 return b"***" in line and secret not in line
             wait_until(cleared, "the argument is overwritten")
             assert end(child, signal.SIGINT) in (-2, 130)
+
+
+@test("join --wait stays until the operator has approved")
+def wait_for_approval():
+    with World() as w:
+        w.init_broker()
+        w.start_broker()
+        child = w.start("sealpost", "join", w.invite("late", "--approve"), "--wait", "-t", "50s", "--json",
+                        stdout=subprocess.PIPE)
+        wait_until(lambda: [a["name"] for a in w.ctl("agents", "--pending", "--json").lines] == ["late"], "it waits")
+        w.ctl("agents", "--approve", "late", "--yes")
+        out = child.stdout.read().decode()
+        assert child.wait(timeout=60) == 0 and '"state":"active"' in out, out

@@ -170,3 +170,25 @@ def closed_output():
         assert reader.stderr.read() == b""
         got = w.fetch("reviewer")
         assert [m["body"] for m in got] == ["precious"] and got[0]["again"], got
+
+
+@test("nonsense on agent.sock harms nobody")
+def nonsense():
+    with World() as w:
+        pair(w)
+        reader = w.start("sealpost", "-a", "reviewer", "recv", "--follow", "--json", stdout=subprocess.PIPE)
+        w.wait_owner("reviewer")
+        for garbage in ("", "\n", "hello\n", "[]\n", "{}\n", '{"call":"nothing"}\n', '{"call":"send"}\n',
+                        '{"call":"recv","params":{"from":[1]}}\n', '{"took":"zz"}\n', '{"finish":true}\n',
+                        '{"call":"show","params":{"id":7}}\n', '{"call":"ack","params":{"ids":[null]}}\n',
+                        '{"call":"peers","params":[]}\n', "x" * 5_000_000):
+            owner = w.owner("reviewer")
+            try:
+                owner.file.write(garbage)
+                owner.file.flush()
+            except OSError:
+                pass  # it hung up, as it may
+            owner.abandon()
+        w.sp("builder", "send", "reviewer", "unharmed")
+        assert b'"unharmed"' in reader.stdout.readline()
+        assert end(reader) == 0

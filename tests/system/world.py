@@ -270,6 +270,15 @@ class Owner:
         b64 = base64.urlsafe_b64encode(body.encode()).decode().rstrip("=")
         return self.call("send", to=to, id=message_id, body_b64=b64, media_type="text/plain", wait="queued")
 
+    def abandon(self):
+        """Hangs up in the middle of whatever it was."""
+        self.socket.close()
+        os.close(self.dir)
+        try:
+            self.file.close()
+        except OSError:
+            pass
+
     def close(self):
         self.file.close()
         self.socket.close()
