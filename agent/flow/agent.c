@@ -222,6 +222,10 @@ static void tick_later(struct agent *agent, uint64_t now)
         agent->renew_ms = now_ms + RENEW_AGAIN_MS;
         agent->hello_wanted = true;
     }
+    if (agent->ack_stuck && now >= agent->ack_due_ms) {
+        agent->ack_due_ms = NEVER;
+        agent->hello_wanted = true;
+    }
     if (now >= agent->log_due_ms) {
         agent->log_due_ms = now + HOUR_MS;
         agent->log_wanted = agent->prekeys_wanted = true;
@@ -275,7 +279,7 @@ uint64_t agent_next_tick_ms(const struct agent *agent)
     next = sooner(next, agent->log_due_ms);
     next = sooner(next, openings_next_ms(agent));
     next = sooner(next, agent_senders_next_ms(agent));
-    if (!agent->ack_flying && !agent->ack_stuck)
+    if (!agent->ack_flying)
         next = sooner(next, agent->ack_due_ms);
     return next;
 }

@@ -147,6 +147,7 @@ static bool send_events_of(struct agent *agent, int64_t scope_id)
 {
     struct message message = agent_message(VERB_EVENT);
     struct profile_event events[EVENTS_KEPT];
+    struct profile_session session;
     struct list_maker list = { 0 };
     struct buf frame = { 0 };
     struct agent_asked *asked = NULL;
@@ -163,6 +164,9 @@ static bool send_events_of(struct agent *agent, int64_t scope_id)
         asked = agent_ask(agent, &message, &part, frame.len ? 1 : 0);
         if (asked)
             asked->scope_id = scope_id;
+    } else if (list.count > 0 && profile_session_get(agent->store, scope_id, &session)) {
+        /* The peer has signed for my frame 1: only the answer was lost.  What does the broker have? */
+        asked = agent_chain_ask(agent, &session);
     }
     list_free(&list);
     buf_free(&frame);
@@ -317,6 +321,8 @@ static void compare_heads(struct agent *agent, const struct profile_session *ses
         agent->look_events = true;
         if (sender)
             sender->held = true;
+    } else if (agent_chain_waits(agent, scope.scope_id)) {
+        events_accepted(agent, session, message->seq);
     }
 }
 

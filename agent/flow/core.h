@@ -144,7 +144,9 @@ struct agent {
     uint64_t known_to;     /* highest position that was settled before HELLO */
     uint64_t unacked;      /* items taken in since the last ACK went out */
     uint64_t ack_due_ms;   /* elapsed clock; UINT64_MAX: nothing to acknowledge */
-    bool ack_flying, ack_refused, ack_stuck;
+    bool ack_flying;
+    bool ack_stuck;        /* refused for good: HELLO starts anew, at ack_due_ms if ever */
+    unsigned ack_refusals; /* A2A_RECEIPT in a row */
 
     bool log_asked;
     bool log_wanted; /* more is said to be there */

@@ -186,12 +186,14 @@ void agent_ack_answer(struct agent *agent, const struct agent_asked *asked, enum
             agent_cursor_told(agent, message->position);
             agent->delivered_to = delivered > message->position ? delivered : message->position;
             agent->ack_due_ms = agent_elapsed(agent);
-        } else if (code == ERR_RECEIPT && !agent->ack_refused) {
-            agent->ack_refused = true;
-            agent->hello_wanted = true;
+        } else if (code == ERR_RECEIPT && agent->ack_refusals++ == 0) {
+            agent->hello_wanted = true; /* what was delivered and what the broker counts differ */
         } else if (code == ERR_RECEIPT) {
+            /* Somebody errs or lies: told, and begun anew at leisure; no mail is taken meanwhile. */
             log_event(LOG_ERROR, "ack.refused_again", "error=%s", err_name(code));
             agent->ack_stuck = true;
+            agent->ack_due_ms
+                = agent_elapsed(agent) + agent_backoff(agent, agent->ack_refusals);
         }
         return;
     case RETRY_SAME:
@@ -207,7 +209,7 @@ void agent_ack_answer(struct agent *agent, const struct agent_asked *asked, enum
         agent->ack_stuck = true;
         return;
     }
-    agent->ack_refused = false;
+    agent->ack_refusals = 0;
     profile_cursor_set(agent->store, message->position);
     profile_acks_remove(agent->store, 0, message->position);
     CRASH_POINT("recv.ack_noted");
