@@ -79,7 +79,6 @@ struct flow *world_flow(struct world *world)
 void world_weather(struct world *world, struct world_weather weather)
 {
     world->weather = weather;
-    world->disordered |= weather.drop || weather.repeat || weather.overtake;
 }
 
 struct world_figures world_figures(const struct world *world)

@@ -21,9 +21,13 @@ struct world_weather {
     unsigned delay_max_ms; /* each way */
     unsigned cut;          /* the connection breaks, and what is on the way is lost */
     unsigned refuse;       /* a new connection finds nobody */
+    unsigned drop;         /* one request or answer is lost, the connection stays */
+    unsigned repeat;       /* one message arrives twice */
+    unsigned overtake;     /* one request or answer does not wait for those before it */
 };
 
-extern const struct world_weather world_calm, world_storm;
+/* Calm; what TCP may do; what only a broker that lies, or one in its place, could do besides. */
+extern const struct world_weather world_calm, world_storm, world_chaos;
 
 /* Makes the broker, empty, in a directory of its own under `base` (NULL: /dev/shm or /tmp). */
 struct world *world_new(uint64_t seed);

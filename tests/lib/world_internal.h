@@ -70,6 +70,8 @@ struct world {
     struct world_agent *agents[WORLD_AGENTS_MAX];
     size_t agent_count;
 
+    struct numbered *numbered; /* every frame that ever left an agent, by hash of its number */
+    size_t numbered_count, numbered_cap;
     struct saying *sayings;
     size_t saying_count, saying_cap;
     struct buf answers; /* lines for the operator */
@@ -94,6 +96,9 @@ uint64_t link_next_ms(const struct world *world);
 void link_arrive(struct world *world);
 
 /* world_record.c */
+/* P5: whatever leaves an agent has one digest per scope, sender and number, for ever. */
+void record_frames(struct world *world, const struct bytes *parts, size_t count);
+void record_clear(struct world *world);
 void record_sent(struct world *world, const uint8_t id[static 16], struct world_agent *from,
                  struct world_agent *to, uint64_t number);
 #endif

@@ -38,6 +38,59 @@ static struct trip *trip_new(struct world_agent *who, enum trip_kind kind)
     return trip;
 }
 
+static bool happens(struct world *world, unsigned in_1000)
+{
+    return in_1000 && world_random(world, 1000) < in_1000;
+}
+
+static struct trip *trip_copy(const struct trip *trip)
+{
+    struct trip *copy = mem_alloc(sizeof *copy);
+
+    *copy = *trip;
+    copy->head = copy->body = (struct buf){ 0 };
+    buf_append(&copy->head, trip->head.at, trip->head.len);
+    buf_append(&copy->body, trip->body.at, trip->body.len);
+    return copy;
+}
+
+/* What the broker delivers is a stream: a part of it cannot be lost or late while the connection
+ * stays (a broker that does so is the business of tests about lying brokers). */
+static bool is_delivery(const struct trip *trip)
+{
+    struct message message;
+
+    return trip->kind == TRIP_TO_AGENT
+           && message_decode(&message, buf_bytes(&trip->head), trip->part_count, FROM_BROKER)
+                  == ERR_OK
+           && message.verb == VERB_DELIVER;
+}
+
+/* A message sets out: behind those before it, unless the weather has it otherwise. */
+static void trip_depart(struct world_agent *who, struct trip *trip, uint64_t *newest_ms)
+{
+    struct world *world = who->world;
+    bool in_order = is_delivery(trip);
+
+    trip->at_ms = world->now_ms + delay(world);
+    if (!in_order && happens(world, world->weather.drop)) {
+        trip_free(trip);
+        return;
+    }
+    if (in_order || !happens(world, world->weather.overtake)) {
+        if (trip->at_ms < *newest_ms)
+            trip->at_ms = *newest_ms;
+        *newest_ms = trip->at_ms;
+    }
+    if (happens(world, world->weather.repeat)) {
+        struct trip *again = trip_copy(trip);
+
+        again->at_ms += delay(world);
+        trip_start(world, again);
+    }
+    trip_start(world, trip);
+}
+
 /* What is on the way over `conn` never arrives. */
 static void trips_forget(struct world *world, uint64_t conn)
 {
@@ -93,7 +146,7 @@ void link_clear(struct world *world)
 
 static bool breaks(struct world_agent *who)
 {
-    if (world_random(who->world, 1000) >= who->world->weather.cut)
+    if (!happens(who->world, who->world->weather.cut))
         return false;
     cut(who);
     return true;
@@ -171,11 +224,8 @@ static enum err port_send(void *ctx, struct bytes head, const struct bytes *part
         buf_append(&trip->body, parts[i].at, parts[i].len);
         trip->part_len[i] = (uint32_t)parts[i].len;
     }
-    trip->at_ms = world->now_ms + delay(world);
-    if (trip->at_ms < who->to_broker_ms)
-        trip->at_ms = who->to_broker_ms;
-    who->to_broker_ms = trip->at_ms;
-    trip_start(world, trip);
+    record_frames(world, parts, count);
+    trip_depart(who, trip, &who->to_broker_ms);
     return ERR_OK;
 }
 
@@ -290,11 +340,7 @@ void link_hand_out(void *ctx, struct outgoing *out)
         trip->part_count = out->part_count;
         memcpy(trip->part_len, out->part_len, sizeof trip->part_len);
         out->head = out->body = (struct buf){ 0 };
-        trip->at_ms = world->now_ms + delay(world);
-        if (trip->at_ms < who->to_agent_ms)
-            trip->at_ms = who->to_agent_ms;
-        who->to_agent_ms = trip->at_ms;
-        trip_start(world, trip);
+        trip_depart(who, trip, &who->to_agent_ms);
         break;
     case OUT_KEY_ADD:
         key_add(world, out);

@@ -3,6 +3,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include <sodium.h>
+
+#include "shared/wire/frame.h"
 #include "tests/lib/world_internal.h"
 
 void record_sent(struct world *world, const uint8_t id[static 16], struct world_agent *from,
@@ -52,6 +55,68 @@ bool world_send(struct world *world, struct world_agent *from, struct world_agen
         record_sent(world, id, from, to, number);
     buf_free(&text);
     return e == ERR_OK;
+}
+
+struct numbered {
+    uint8_t key[16]; /* hash of scope, sender, number; zeroes: free */
+    uint8_t digest[32];
+};
+
+static struct numbered *numbered_slot(const struct world *world, const uint8_t key[static 16])
+{
+    static const uint8_t empty[16];
+    size_t at = (size_t)get_u64(key) % world->numbered_cap;
+
+    while (memcmp(world->numbered[at].key, empty, 16) != 0
+           && memcmp(world->numbered[at].key, key, 16) != 0)
+        at = (at + 1) % world->numbered_cap;
+    return &world->numbered[at];
+}
+
+static void numbered_grow(struct world *world)
+{
+    struct numbered *old = world->numbered;
+    size_t count = world->numbered_cap;
+
+    world->numbered_cap = count ? 2 * count : 1024;
+    world->numbered = mem_zeroed(world->numbered_cap, sizeof *world->numbered);
+    for (size_t i = 0; i < count; i++)
+        *numbered_slot(world, old[i].key) = old[i];
+    free(old);
+}
+
+void record_frames(struct world *world, const struct bytes *parts, size_t count)
+{
+    static const uint8_t empty[16];
+
+    for (size_t i = 0; i < count; i++) {
+        struct frame_view frame;
+        uint8_t number[56], key[16], digest[FRAME_DIGEST_SIZE];
+        struct numbered *slot;
+
+        if (frame_parse(parts[i], &frame) != ERR_OK)
+            world_fail(world, "an agent sent a frame that is none");
+        frame_digest(&frame, digest);
+        put_u64(put_raw(put_raw(number, frame.scope, 16), frame.sender, 32), frame.seq);
+        crypto_generichash(key, sizeof key, number, sizeof number, NULL, 0);
+        if (2 * world->numbered_count >= world->numbered_cap)
+            numbered_grow(world);
+        slot = numbered_slot(world, key);
+        if (memcmp(slot->key, empty, 16) == 0) {
+            memcpy(slot->key, key, 16);
+            memcpy(slot->digest, digest, sizeof digest);
+            world->numbered_count++;
+        } else if (memcmp(slot->digest, digest, sizeof digest) != 0) {
+            world_fail(world, "number %" PRIu64 " was used for two ciphertexts", frame.seq);
+        }
+    }
+}
+
+void record_clear(struct world *world)
+{
+    free(world->numbered);
+    world->numbered = NULL;
+    world->numbered_count = world->numbered_cap = 0;
 }
 
 static struct saying *saying_find(struct world *world, const uint8_t id[static 16])
@@ -143,14 +208,26 @@ bool world_all_delivered(struct world *world, void *unused)
     return true;
 }
 
+_Noreturn static void lost(const struct world *world, const struct saying *saying)
+{
+    static const char *const states[]
+        = { "queued", "stored", "delivered", "expired", "refused", "dropped" };
+    struct outgoing_info info;
+    const char *state = "forgotten";
+
+    if (saying->from->agent && agent_outgoing_get(saying->from->agent, saying->id, &info) == ERR_OK)
+        state = states[info.state];
+    world_fail(world, "message %" PRIu64 " from %s to %s is lost; its sender calls it %s",
+               saying->number, saying->from->name, saying->to->name, state);
+}
+
 void world_check(struct world *world)
 {
     for (size_t i = 0; i < world->saying_count; i++) {
         struct saying *saying = &world->sayings[i];
 
         if (!saying->taken && !is_dead(saying))
-            world_fail(world, "message %" PRIu64 " from %s to %s is lost", saying->number,
-                       saying->from->name, saying->to->name);
+            lost(world, saying);
         if (saying->taken && is_dead(saying))
             world_fail(world, "message %" PRIu64 " from %s to %s is read and called dead",
                        saying->number, saying->from->name, saying->to->name);

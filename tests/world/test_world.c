@@ -266,7 +266,7 @@ Test(world, a_broker_put_back_loses_nothing)
 
 /* Everything that can go wrong with links and processes, from a seed; then peace, and all arrives.
  */
-static void stormy(uint64_t seed)
+static void stormy(uint64_t seed, struct world_weather weather)
 {
     struct world *world = world_new(seed);
     struct world_agent *who[5];
@@ -275,7 +275,7 @@ static void stormy(uint64_t seed)
     printf("seed %" PRIu64 "\n", seed);
     for (int i = 0; i < 5; i++)
         who[i] = world_join(world, names[i], "home");
-    world_weather(world, world_storm);
+    world_weather(world, weather);
     for (int round = 0; round < 120; round++) {
         struct world_agent *one = who[world_random(world, 5)], *other = who[world_random(world, 5)];
 
@@ -325,10 +325,22 @@ static void stormy(uint64_t seed)
     world_free(&world);
 }
 
+static void many(uint64_t first, struct world_weather weather)
+{
+    uint64_t count = from_environment("SEEDS", 8);
+
+    first = from_environment("SEED", first);
+    for (uint64_t seed = first; seed < first + count; seed++)
+        stormy(seed, weather);
+}
+
 Test(world, storms)
 {
-    uint64_t first = from_environment("SEED", 100), count = from_environment("SEEDS", 10);
+    many(100, world_storm);
+}
 
-    for (uint64_t seed = first; seed < first + count; seed++)
-        stormy(seed);
+/* Messages that are lost, come twice or overtake others, while the connection stays. */
+Test(world, chaos)
+{
+    many(500, world_chaos);
 }
