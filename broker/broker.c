@@ -187,7 +187,10 @@ static void on_answer(void *ctx, struct bytes lines)
         json_decref(status);
         return;
     }
-    duration_text(age, number_of(status, "oldest_ms"));
+    if (number_of(status, "frames"))
+        duration_text(age, number_of(status, "oldest_ms"));
+    else
+        snprintf(age, sizeof age, "-");
     snprintf(text, sizeof text, "STATUS=%llu agents online, %llu frames, oldest %s",
              (unsigned long long)number_of(status, "online"),
              (unsigned long long)number_of(status, "frames"), age);
