@@ -512,15 +512,13 @@ static enum err take_hello(struct agent *agent, const struct message *message)
         return e;
     if (memcmp(cred.card_hash, me->card_hash, 32) != 0 && cred.card.gen >= me->row.card_gen)
         overtake_card(agent, &cred);
-    link->new_incarnation = memcmp(me->row.incarnation, message->incarnation, 16) != 0;
-    if (link->new_incarnation) {
+    if (memcmp(me->row.incarnation, message->incarnation, 16) != 0) {
         bool first = memcmp(me->row.incarnation, none, 16) == 0;
         memcpy(me->row.incarnation, message->incarnation, 16);
-        if (first)
-            link->new_incarnation = false;
-        else
+        if (!first)
             agent_sync_new_incarnation(agent);
     }
+    link->new_incarnation = agent_sync_compares(agent);
     profile_me_put(agent->store, &me->row);
     profile_secret_remove(agent->store, SECRET_INVITE, 0);
     read_certificate(me);

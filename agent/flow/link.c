@@ -415,6 +415,22 @@ static void give_up_waiting(struct agent *agent)
     agent_link_event(agent, greeting ? LINK_GONE : LINK_AGAIN);
 }
 
+/* A full socket took the question that the state waits for. */
+static void resume(struct agent *agent)
+{
+    const struct agent_conn *link = &agent->link;
+
+    if (link->state == STATE_SYNCING) {
+        agent_sync_resume(agent);
+    } else if (link->state == STATE_GREETING && !(link->enrolling && link->enrol_ms)
+               && !agent_is_asked(agent, link->enrolling ? VERB_ENROL : VERB_HELLO, 0)) {
+        if (link->enrolling)
+            agent_enrol(agent);
+        else
+            agent_hello(agent);
+    }
+}
+
 static void tick_connected(struct agent *agent, uint64_t now)
 {
     struct agent_conn *link = &agent->link;
@@ -436,6 +452,8 @@ static void tick_connected(struct agent *agent, uint64_t now)
         ping(agent);
     if (link->state == STATE_GREETING && link->enrolling && link->enrol_ms && now >= link->enrol_ms)
         agent_enrol(agent);
+    else
+        resume(agent);
 }
 
 void agent_link_tick(struct agent *agent)

@@ -19,6 +19,7 @@
 #include "shared/wire/limit.h"
 
 #define SCOPES_AT_ONCE 256
+#define COMPARE        "compare_chains"
 
 enum sync_state { IN_STEP, BEHIND, ROLLBACK, UNKNOWN };
 
@@ -28,12 +29,27 @@ void agent_sync_new_incarnation(struct agent *agent)
     profile_acks_clear(agent->store);
     profile_out_unaccepted_all(agent->store);
     agent->prekeys_void = agent->prekeys_replace = true;
+    profile_number_set(agent->store, COMPARE, 1, "the broker was put back: compare every chain");
+}
+
+bool agent_sync_compares(struct agent *agent)
+{
+    uint64_t due = 0;
+
+    return profile_number_get(agent->store, COMPARE, &due) && due;
 }
 
 void agent_sync_begin(struct agent *agent)
 {
     agent->sync_after = 0;
     agent->syncing = agent->comparing = 0;
+    agent_sync_resume(agent);
+}
+
+void agent_sync_resume(struct agent *agent)
+{
+    if (agent->syncing || agent->comparing || agent->log_asked)
+        return;
     if (agent_log_read(agent))
         agent_sync_scopes(agent);
     else
@@ -59,11 +75,14 @@ static bool scope_to_ask(struct agent *agent, const struct profile_session *sess
     return true;
 }
 
-static void ask_scopes(struct agent *agent)
+/* False: there is something to ask, and it could not be sent. */
+static bool ask_scopes(struct agent *agent)
 {
     struct message message = agent_message(VERB_SYNC);
     struct list_maker scopes = { 0 };
     struct profile_session session;
+    int64_t before = agent->sync_after;
+    bool sent = true;
 
     while (scopes.count < SCOPES_AT_ONCE
            && profile_session_next_live(agent->store, agent->sync_after, &session)) {
@@ -78,17 +97,20 @@ static void ask_scopes(struct agent *agent)
     }
     if (scopes.count > 0) {
         MESSAGE_SET(&message, scopes, list_of(&scopes));
-        agent->syncing += agent_ask(agent, &message, NULL, 0) != NULL;
+        sent = agent_ask(agent, &message, NULL, 0) != NULL;
+        agent->syncing += sent;
+        if (!sent)
+            agent->sync_after = before;
     }
     list_free(&scopes);
+    return sent;
 }
 
 void agent_sync_scopes(struct agent *agent)
 {
     if (agent->syncing || agent->comparing || agent->link.state != STATE_SYNCING)
         return;
-    ask_scopes(agent);
-    if (agent->syncing == 0)
+    if (ask_scopes(agent) && agent->syncing == 0)
         agent_link_event(agent, LINK_SYNCED);
 }
 
@@ -129,6 +151,8 @@ static void scope_answered(struct agent *agent, const struct wire_scope *said)
         if (asked) {
             asked->number = 1;
             agent->comparing++;
+        } else {
+            agent->hello_wanted = true; /* unasked: begin again */
         }
     }
 }
@@ -183,7 +207,10 @@ void agent_sync_end(struct agent *agent)
 
     MESSAGE_SET(&credit, credit, LIMIT_CREDIT_DEFAULT);
     MESSAGE_SET(&credit, credit_bytes, LIMIT_CREDIT_BYTES_DEFAULT);
-    agent_ask(agent, &credit, NULL, 0);
+    if (!agent_ask(agent, &credit, NULL, 0))
+        agent->hello_wanted = true; /* without credit nothing would ever come */
+    if (agent->link.new_incarnation && !agent->hello_wanted)
+        profile_fact_remove(agent->store, COMPARE);
     agent->prekeys_wanted = true;
     agent->look_events = agent->look_requests = agent->look_queue = true;
     agent->ack_stuck = false;

@@ -10,9 +10,14 @@
  * out again, one-time prekeys are void. */
 void agent_sync_new_incarnation(struct agent *agent);
 
+/* Chains are still to be compared since then, over lost connections and restarts. */
+bool agent_sync_compares(struct agent *agent);
+
 void agent_sync_begin(struct agent *agent);
 /* The log is read: SYNC. */
 void agent_sync_scopes(struct agent *agent);
+/* A full socket may have taken what SYNCING waits for. */
+void agent_sync_resume(struct agent *agent);
 void agent_sync_answer(struct agent *agent, const struct agent_asked *asked, enum err code,
                        const struct message *message);
 /* A chain has been compared; the last one ends SYNCING. */
