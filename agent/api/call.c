@@ -89,12 +89,82 @@ void call_detail(struct call *call, const char *format, ...)
     va_end(args);
 }
 
-void call_end(struct call *call, int exit)
+/* ------------------------------------------------------------------ alarms */
+
+static const struct {
+    const char *code, *hint;
+} person_alarms[] = {
+    { "key_changed", "ask its owner for the fingerprint of the new key before anything else" },
+    { "split_view", "compare sealpost whoami with others over another channel" },
+    { "impersonation", "ask the operator who has this agent's name" },
+    { "root_mismatch", "ask the operator for the root's fingerprint" },
+    { "profile_restored", "never run two copies of a profile; then: sealpost outbox" },
+    { "group_fork", "compare the group with others over another channel" },
+    { "certificate_invalid", "ask the operator" },
+};
+
+const char *alarm_hint(const char *code)
 {
-    if (call->ended)
+    for (size_t i = 0; i < sizeof person_alarms / sizeof person_alarms[0]; i++)
+        if (strcmp(code, person_alarms[i].code) == 0)
+            return person_alarms[i].hint;
+    return "sealpost inbox --all";
+}
+
+bool alarm_needs_person(const char *code)
+{
+    for (size_t i = 0; i < sizeof person_alarms / sizeof person_alarms[0]; i++)
+        if (strcmp(code, person_alarms[i].code) == 0)
+            return true;
+    return false;
+}
+
+struct alarm_count {
+    uint64_t count;
+    struct failure *newest;
+};
+
+static void count_alarm(void *ctx, const struct alarm_info *alarm)
+{
+    struct alarm_count *counted = ctx;
+    char code[32];
+
+    snprintf(code, sizeof code, "%.*s", (int)alarm->code.len, (const char *)alarm->code.at);
+    if (!alarm_needs_person(code))
         return;
+    counted->count++;
+    if (counted->newest)
+        failure_set(counted->newest, 7, code, alarm_hint(code), "%.*s%s%.*s", (int)alarm->peer.len,
+                    (const char *)alarm->peer.at, alarm->peer.len ? ": " : "",
+                    (int)alarm->detail.len, (const char *)alarm->detail.at);
+}
+
+uint64_t call_alarms(struct call *call, struct failure *newest)
+{
+    struct alarm_count counted = { .newest = newest };
+
+    agent_alarms_each(call->agent, count_alarm, &counted);
+    return counted.count;
+}
+
+static void end(struct call *call, int exit)
+{
     call->ended = true;
     say(call, "end", json_integer(exit));
+}
+
+/* What came up while the call ran is told at once: nobody should go on as if nothing was. */
+void call_end(struct call *call, int exit)
+{
+    struct failure alarm;
+
+    if (call->ended)
+        return;
+    if (exit == 0 && call->verb->online && call_alarms(call, &alarm) > call->alarms) {
+        say(call, "error", failure_to_json(&alarm));
+        exit = alarm.exit;
+    }
+    end(call, exit);
 }
 
 void call_fail(struct call *call, const struct failure *failure)
@@ -102,7 +172,7 @@ void call_fail(struct call *call, const struct failure *failure)
     if (call->ended)
         return;
     say(call, "error", failure_to_json(failure));
-    call_end(call, failure->exit);
+    end(call, failure->exit);
 }
 
 void call_fail_with(struct call *call, int exit, const char *code, const char *hint,

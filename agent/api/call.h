@@ -40,6 +40,7 @@ struct call {
     uint64_t number;      /* order of arrival */
     uint8_t (*hands)[16]; /* owned: messages given to this call and not settled */
     size_t hand_count;
+    uint64_t alarms;  /* open at the start that need a person */
     bool awaits_took; /* an item is out that the client has not confirmed */
     void (*say)(struct call *call, json_t *line); /* one line to the client; takes it */
     void *say_ctx;
@@ -86,6 +87,14 @@ bool call_flag(const struct call *call, const char *key);
 uint64_t call_number(const struct call *call, const char *key, uint64_t otherwise);
 /* started + timeout, or + `otherwise_ms` if none was given; UINT64_MAX stays. */
 uint64_t call_deadline(const struct call *call, uint64_t otherwise_ms);
+
+/* ------------------------------------------------------------------ alarms */
+
+/* Is it one that only a person can settle (exit 7)?  And what that person does first. */
+bool alarm_needs_person(const char *code);
+const char *alarm_hint(const char *code);
+/* How many of these are open; the last one becomes `newest` (may be NULL). */
+uint64_t call_alarms(struct call *call, struct failure *newest);
 
 /* ------------------------------------------------------------------ shared by verbs */
 

@@ -118,18 +118,6 @@ static void add_problem(struct problems *problems, const char *code, const char 
     json_array_append_new(problems->list, problem);
 }
 
-static bool needs_person(const char *code)
-{
-    static const char *const codes[]
-        = { "key_changed",      "split_view", "impersonation",      "root_mismatch",
-            "profile_restored", "group_fork", "certificate_invalid" };
-
-    for (size_t i = 0; i < sizeof codes / sizeof codes[0]; i++)
-        if (strcmp(code, codes[i]) == 0)
-            return true;
-    return false;
-}
-
 static void add_alarm(void *ctx, const struct alarm_info *alarm)
 {
     struct problems *problems = ctx;
@@ -139,10 +127,8 @@ static void add_alarm(void *ctx, const struct alarm_info *alarm)
     snprintf(message, sizeof message, "%.*s%s%.*s", (int)alarm->peer.len,
              (const char *)alarm->peer.at, alarm->peer.len ? ": " : "", (int)alarm->detail.len,
              (const char *)alarm->detail.at);
-    problems->person |= needs_person(code);
-    add_problem(problems, code, message,
-                needs_person(code) ? "compare fingerprints with its owner over another channel"
-                                   : "sealpost inbox --all");
+    problems->person |= alarm_needs_person(code);
+    add_problem(problems, code, message, alarm_hint(code));
 }
 
 static void add_link_problem(struct call *call, struct problems *problems)
@@ -172,6 +158,7 @@ static void put_signed_or_null(json_t *object, const char *key, bool known, int6
     out_take(object, key, known ? json_integer(value) : NULL);
 }
 
+/* The object tells every alarm, old and new: no error besides. */
 static void give_status(struct call *call, const struct agent_self *self,
                         const struct agent_counts *counts)
 {

@@ -321,9 +321,12 @@ static void end_queued(struct call *call, struct sending *s, const struct outgoi
     if (!call->offline && info->waits_for != WAITS_FOR_CONSENT) {
         if (agent_self_get(call->agent, &self) == ERR_OK)
             address = object_address(self.endpoint);
-        call_note(call,
-                  "%.*s does not answer; goes out with the next sealpost command that reaches it",
-                  (int)address.len, (const char *)address.at);
+        call_note(
+            call,
+            call->reached
+                ? "%.*s has not taken it yet; it goes out by itself"
+                : "%.*s does not answer; goes out with the next sealpost command that reaches it",
+            (int)address.len, (const char *)address.at);
     }
     call_end(call, 0);
 }

@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "agent/api/verbs.h"
 #include "shared/base/clock.h"
 #include "shared/base/local.h"
 #include "shared/base/text.h"
@@ -99,6 +100,9 @@ static void call_start(struct guests *guests, struct guest *guest, json_t *line)
         .say_ctx = guest,
     };
     guest->call = call;
+    call->alarms = call_alarms(call, NULL);
+    if (call->alarms && verb->online && verb != &call_status)
+        call_note(call, "an alarm needs a person: sealpost status");
     if (!call->offline) {
         agent_go_online(guests->agent);
         agent_link_hurry(guests->agent);

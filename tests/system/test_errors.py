@@ -363,7 +363,10 @@ def restored():
             w.sp("builder", "send", "reviewer", f"{i}")
         shutil.rmtree(w.profile("builder"))
         shutil.copytree(copy, w.profile("builder"))
-        w.sp("builder", "recv", check=None)
+        noticed = w.json("builder", "recv", check=7)
+        assert noticed.error["code"] == "profile_restored", noticed
+        after = w.sp("builder", "recv")
+        assert b"needs a person" in after.err, after
         status = w.json("builder", "status", check=7).one
         assert "profile_restored" in [p["code"] for p in status["problems"]], status
         assert w.bodies("reviewer") == ["0", "1", "2"]
