@@ -22,6 +22,7 @@
 #include "shared/base/clock.h"
 #include "shared/base/files.h"
 #include "shared/base/log.h"
+#include "shared/base/real.h"
 #include "shared/cli/places.h"
 #include "shared/net/socket.h"
 
@@ -82,24 +83,6 @@ bool broker_descriptors(uint64_t connections)
 }
 
 /* ---- ports of the flow ----------------------------------------------------------------------- */
-
-static uint64_t port_now(void *ctx)
-{
-    (void)ctx;
-    return clock_now_ms();
-}
-
-static uint64_t port_elapsed(void *ctx)
-{
-    (void)ctx;
-    return clock_elapsed_ms();
-}
-
-static void port_random(void *ctx, uint8_t *out, size_t len)
-{
-    (void)ctx;
-    randombytes_buf(out, len);
-}
 
 static void port_hand_out(void *ctx, struct outgoing *out)
 {
@@ -265,7 +248,7 @@ static void store_settings(const struct broker *broker, struct store_options *ou
     out->file = config_text(config, CONF_STORE_FILE);
     out->now_ms = clock_now_ms();
     out->elapsed_ms = clock_elapsed_ms();
-    out->random = port_random;
+    out->random = real_random;
     out->max_bytes = config_number(config, CONF_MAX_SIZE);
     out->disk_floor_bytes = config_number(config, CONF_DISK_FLOOR);
     out->ballast_bytes = config_number(config, CONF_BALLAST);
@@ -300,7 +283,7 @@ static int open_store(struct broker *broker)
 static int open_edge(struct broker *broker)
 {
     const struct flow_ports ports
-        = { broker, port_now, port_elapsed, port_random, port_hand_out, port_disk_free };
+        = { broker, real_now_ms, real_elapsed_ms, real_random, port_hand_out, port_disk_free };
     struct loop_options options
         = { .keys = &broker->state.curve,
             .handshake_ms = (int)config_number(broker->config, CONF_HANDSHAKE_TIMEOUT),

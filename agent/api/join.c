@@ -10,6 +10,7 @@
 #include "agent/api/settings.h"
 #include "agent/store/store.h"
 #include "shared/base/clock.h"
+#include "shared/base/real.h"
 #include "shared/net/socket.h"
 #include "shared/wire/message.h"
 
@@ -196,24 +197,6 @@ bool join_ask_name(const struct invite *invite, uint64_t timeout_ms,
 
 /* ------------------------------------------------------------------ the profile */
 
-static uint64_t port_now(void *ctx)
-{
-    (void)ctx;
-    return clock_now_ms();
-}
-
-static uint64_t port_elapsed(void *ctx)
-{
-    (void)ctx;
-    return clock_elapsed_ms();
-}
-
-static void port_random(void *ctx, uint8_t *out, size_t len)
-{
-    (void)ctx;
-    randombytes_buf(out, len);
-}
-
 static void port_changed(void *ctx)
 {
     (void)ctx;
@@ -221,7 +204,7 @@ static void port_changed(void *ctx)
 
 /* Enough for making keys: nothing is sent before the worker runs. */
 static const struct agent_ports making_ports = {
-    .now_ms = port_now, .elapsed_ms = port_elapsed, .random = port_random, .changed = port_changed
+    .now_ms = real_now_ms, .elapsed_ms = real_elapsed_ms, .random = real_random, .changed = port_changed
 };
 
 static enum err store_make(struct agent_store **store, const char *dir)
@@ -235,7 +218,7 @@ static enum err store_make(struct agent_store **store, const char *dir)
     if (e == ERR_EXISTS)
         e = agent_store_open(store, dir);
     if (e == ERR_OK)
-        agent_store_random(*store, port_random, NULL);
+        agent_store_random(*store, real_random, NULL);
     return e;
 }
 

@@ -19,6 +19,7 @@
 #include "agent/store/store.h"
 #include "shared/base/clock.h"
 #include "shared/base/local.h"
+#include "shared/base/real.h"
 #include "shared/base/text.h"
 
 #define HOUR_MS     3600000
@@ -37,24 +38,6 @@ struct worker {
 };
 
 /* ------------------------------------------------------------------ ports */
-
-static uint64_t port_now(void *ctx)
-{
-    (void)ctx;
-    return clock_now_ms();
-}
-
-static uint64_t port_elapsed(void *ctx)
-{
-    (void)ctx;
-    return clock_elapsed_ms();
-}
-
-static void port_random(void *ctx, uint8_t *out, size_t len)
-{
-    (void)ctx;
-    randombytes_buf(out, len);
-}
 
 static void port_connect(void *ctx, const char *endpoint, const uint8_t broker_key[static 32],
                          const uint8_t public_key[static 32], const uint8_t secret_key[static 32])
@@ -292,9 +275,9 @@ static struct worker *worker_new(const struct worker_options *options)
     worker->link = link_zmq_new();
     worker->ports = (struct agent_ports){
         .ctx = worker,
-        .now_ms = port_now,
-        .elapsed_ms = port_elapsed,
-        .random = port_random,
+        .now_ms = real_now_ms,
+        .elapsed_ms = real_elapsed_ms,
+        .random = real_random,
         .connect = port_connect,
         .disconnect = port_disconnect,
         .send = port_send,
