@@ -4,6 +4,7 @@ import fcntl
 import os
 import shutil
 import socket
+import sqlite3
 import subprocess
 
 import world
@@ -404,3 +405,20 @@ def strangers():
         assert sent(w.sp("builder", "send", "reviewer", "undisturbed"))[1] == "stored"
         after = w.ctl("status", "--json").one
         assert after["agents"] == before["agents"] and after["state"] == "running", after
+
+
+@test("errors: an outbox that is full (4)")
+def outbox_full():
+    with World() as w:
+        pair(w)
+        w.sp("builder", "send", "reviewer", "one", "--wait", "queued")
+        with sqlite3.connect(os.path.join(w.profile("builder"), "agent.db")) as db:
+            names = [row[1] for row in db.execute("PRAGMA table_info(outbox)")]
+            rest = [n for n in names if n not in ("outbox_id", "msg_id")]
+            # 9,999 more of the same: what they say cannot be opened, but they count
+            db.execute(f"INSERT INTO outbox (msg_id, {', '.join(rest)}) SELECT randomblob(16), {', '.join(rest)} "
+                       "FROM outbox, (WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 9999) "
+                       "SELECT i FROM n) WHERE outbox_id = (SELECT max(outbox_id) FROM outbox)")
+        db.close()
+        full = w.json("builder", "send", "reviewer", "one too many", "--wait", "queued", check=4)
+        assert full.error["code"] == "outbox_full", full
