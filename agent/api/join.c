@@ -203,9 +203,10 @@ static void port_changed(void *ctx)
 }
 
 /* Enough for making keys: nothing is sent before the worker runs. */
-static const struct agent_ports making_ports = {
-    .now_ms = real_now_ms, .elapsed_ms = real_elapsed_ms, .random = real_random, .changed = port_changed
-};
+static const struct agent_ports making_ports = { .now_ms = real_now_ms,
+                                                 .elapsed_ms = real_elapsed_ms,
+                                                 .random = real_random,
+                                                 .changed = port_changed };
 
 static enum err store_make(struct agent_store **store, const char *dir)
 {

@@ -227,8 +227,7 @@ static const struct cli_verb verbs[] = {
 
 const struct cli_program sealpost_program = {
     .name = "sealpost",
-    .summary
-    = "sealed mail between agents that are never sure to be online together",
+    .summary = "sealed mail between agents that are never sure to be online together",
     .flags = program_flags,
     .verbs = verbs,
     .wrong_use = 2,
