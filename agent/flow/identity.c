@@ -520,6 +520,8 @@ static enum err take_hello(struct agent *agent, const struct message *message)
     }
     link->new_incarnation = agent_sync_compares(agent);
     profile_me_put(agent->store, &me->row);
+    if (MESSAGE_HAS(message, name) && name_valid(message->name))
+        profile_blob_set(agent->store, "broker_name", message->name, "the broker's label, last HELLO");
     profile_secret_remove(agent->store, SECRET_INVITE, 0);
     read_certificate(me);
     take_limits(link, &message->limits);

@@ -30,6 +30,7 @@ void agent_views_free(struct agent *agent)
     free_plain(&agent->views->out);
     free_plain(&agent->views->in);
     buf_free(&agent->views->credential);
+    buf_free(&agent->views->broker_name);
     free(agent->views);
     agent->views = NULL;
 }
@@ -43,8 +44,10 @@ enum err agent_self_get(struct agent *agent, struct agent_self *out)
     struct directory_entry entry;
     struct log_head head;
 
+    buf_clear(&views->broker_name);
+    profile_blob_get(agent->store, "broker_name", &views->broker_name);
     *out = (struct agent_self){ .name = bytes_of_text(me->row.name),
-                                .broker_name = bytes_of("", 0),
+                                .broker_name = buf_bytes(&views->broker_name),
                                 .state = me->revoked        ? SELF_REVOKED
                                          : me->row.enrolled ? SELF_ACTIVE
                                                             : SELF_PENDING,

@@ -11,7 +11,7 @@
 
 /* Behind the info structs that are filled through `out`. */
 struct agent_views {
-    struct buf out, in, credential;
+    struct buf out, in, credential, broker_name;
     char circles[528], name[65], from[65];
 };
 

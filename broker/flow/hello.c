@@ -176,6 +176,7 @@ enum err hello_handle(struct flow *flow, const struct request *request, struct r
     add_log_head(flow, reply);
     MESSAGE_SET(m, ts, flow->now_ms);
     MESSAGE_SET(m, version, PROTOCOL);
+    MESSAGE_SET(m, name, bytes_of_text(flow->settings.broker_name));
     MESSAGE_SET(m, incarnation, store_incarnation(flow->store));
     return peer_greet(flow, request, request->message.instance);
 }

@@ -164,6 +164,7 @@ def about():
         assert w.json("builder", "peers", "rev*").one["name"] == "reviewer"
         assert w.json("builder", "peers", "x*").lines == []
         who = w.json("builder", "whoami").one
+        assert who["broker_name"] == w.ctl("status", "--json").one["name"]
         assert who["state"] == "active" and who["broker"] == f"127.0.0.1:{w.port}", who
         both = w.sp(None, "whoami", "--all").text.splitlines()
         assert [b.split()[0] for b in both] == ["builder", "reviewer"]
