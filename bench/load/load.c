@@ -7,6 +7,7 @@
  * all at once; and 500 messages a second for latency.  Everything runs on this machine: the figures
  * hold the load generator's own CPU, too, which bench/README.md says beside them.
  */
+#include <fcntl.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <sodium.h>
@@ -460,6 +461,31 @@ static void phase_idle(void)
     free(texts);
 }
 
+/* What one flush of the disk costs: the least that a commit can take. */
+static void report_flush(void)
+{
+    enum { COUNT = 200 };
+    static uint64_t took_us[COUNT];
+    static const char block[4096];
+    char path[400];
+    int fd;
+
+    snprintf(path, sizeof path, "%s/flush", options.dir);
+    fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    for (int i = 0; i < COUNT; i++) {
+        uint64_t start;
+
+        if (fd < 0 || pwrite(fd, block, sizeof block, (off_t)i * (off_t)sizeof block) < 0)
+            load_fail("cannot write to %s", options.dir);
+        start = clock_elapsed_us();
+        fdatasync(fd);
+        took_us[i] = clock_elapsed_us() - start;
+    }
+    close(fd);
+    unlink(path);
+    percentiles("fdatasync of 4 KiB", took_us, COUNT, "-");
+}
+
 /* ------------------------------------------------------------------ beginning and end */
 
 static void stop(void)
@@ -538,6 +564,7 @@ int main(int argc, char **argv)
            " frames each, bodies of %zu B in frames of %zu B, window %d, credit %d\nquotas: %s",
            options.pairs, options.frames, options.body, pairs[0].frame.len, WINDOW_FRAMES, CREDIT,
            quotas);
+    report_flush();
     phase_store();
     phase_drain();
     phase_live();
