@@ -42,6 +42,7 @@ struct store {
 
     /* space and log */
     bool accepting, accepting_written, ballast_there, pinned;
+    int64_t recounted; /* changes of the connection when a test build last counted again */
     uint64_t disk_free;
 
     /* clock: the wall clock should say base_ms + (elapsed - base_elapsed_ms) */
