@@ -442,15 +442,35 @@ Test(ack, receipts_go_to_the_senders)
     }
 }
 
-Test(ack, at_most_1024_items)
+/* A cursor receipt over the first `number` of all items. */
+static enum err ack_first(const struct fake_item *all, size_t number)
 {
+    struct receipt receipt = { .status = RECEIPT_DELIVERED, .from = all[0].position };
     struct list_maker list = { 0 };
-    struct receipt receipt = { .status = RECEIPT_DELIVERED };
     struct fake_receipt made;
     struct wire_receipt wire = { made.preimage, made.sig };
+    struct range_digest range;
+    enum err e;
+
+    range_begin(&range);
+    for (size_t i = 0; i < number; i++)
+        range_add(&range, all[i].digest);
+    range_end(&range, receipt.range_digest);
+    receipt.to = all[number - 1].position;
+    fake_receipt_sign(&made, &bob.agent, receipt);
+    list_add_receipt(&list, &wire);
+    e = fake_ack_with(&broker, &bob, fake_cursor(&broker, &bob), receipt.to, &list).e;
+    list_free(&list);
+    return e;
+}
+
+Test(ack, at_most_1024_items)
+{
+    enum { MORE = 21 * 50 };
+    static struct fake_item all[7 + MORE];
     struct buf frames[50] = { { 0 } };
     struct bytes parts[50];
-    uint64_t last;
+    size_t known = 7;
 
     broker.settings.pair_frames = 2000;
     broker.settings.send_burst = 5000;
@@ -458,24 +478,21 @@ Test(ack, at_most_1024_items)
     fake_broker_pass(&broker, 60000);
     fake_hello(&broker, &bob);
     fake_hello(&broker, &ann);
-    for (int round = 0; round < 21; round++) {
-        for (size_t i = 0; i < 50; i++) {
+    memcpy(all, items, 7 * sizeof *all);
+    for (int round = 0; round < MORE / 50; round++) {
+        for (size_t i = 0; i < 50; i++, known++) {
             buf_clear(&frames[i]);
             fake_frame(&frames[i], FRAME_DATA, with_ann.chain.sid, &ann.agent, &bob.agent,
                        with_ann.next_a++, broker.now_ms + DAY_MS, BUCKET_MIN);
             parts[i] = buf_bytes(&frames[i]);
+            fake_digest(parts[i], all[known].digest);
+            all[known].position = all[known - 1].position + 1;
         }
         cr_assert_eq(fake_send(&broker, &ann, parts, 50).e, ERR_OK);
     }
-    last = items[6].position + 21 * 50;
-    receipt.from = fake_cursor(&broker, &bob) + 1;
-    receipt.to = last;
-    fake_receipt_sign(&made, &bob.agent, receipt);
-    list_add_receipt(&list, &wire);
-    cr_expect_eq(fake_ack_with(&broker, &bob, fake_cursor(&broker, &bob), last, &list).e,
-                 ERR_RECEIPT);
-    cr_expect_eq(fake_ack_all(&broker, &bob), 7 + 21 * 50);
-    list_free(&list);
+    cr_expect_eq(ack_first(all, LIMIT_ACK_ITEMS + 1), ERR_RECEIPT);
+    cr_expect_eq(ack_first(all, LIMIT_ACK_ITEMS), ERR_OK);
+    cr_expect_eq(fake_ack_all(&broker, &bob), known - LIMIT_ACK_ITEMS);
     for (size_t i = 0; i < 50; i++)
         buf_free(&frames[i]);
 }

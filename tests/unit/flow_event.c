@@ -311,6 +311,7 @@ Test(event, the_same_bytes_are_a_success_and_others_a_conflict)
 Test(event, number_and_prev_must_fit)
 {
     struct fake_event event;
+    struct answer answer;
 
     fake_session_open(&broker, &session, &ann, &bob, 1);
     next_event(EVENT_CLOSED, &ann.agent, NULL, &event);
@@ -320,7 +321,10 @@ Test(event, number_and_prev_must_fit)
     next_event(EVENT_CLOSED, &ann.agent, NULL, &event);
     event.event.prev[3] ^= 1;
     fake_event_sign(&event, &ann.agent);
-    cr_expect_eq(say(&ann, &event, bytes_of(NULL, 0)), ERR_CONFLICT, "prev");
+    answer = fake_event_say(&broker, &ann, &event, 1, bytes_of(NULL, 0));
+    cr_expect_eq(answer.e, ERR_CONFLICT, "prev");
+    cr_expect_eq(answer.message.seq, 2, "what stands is said");
+    cr_expect_arr_eq(answer.message.head, session.chain.head, 32);
     cr_expect_eq(state_now(), SESSION_ACTIVE);
 }
 
