@@ -161,8 +161,10 @@ static void take_back(struct agent *agent, const struct batch *batch)
 {
     for (size_t i = batch->count; i-- > 0;) {
         struct agent_sender *sender = agent_sender_of(agent, batch->frames[i].scope_id);
-        if (sender)
+        if (sender) {
             sender->transmit = batch->frames[i].seq;
+            sender->idle = false;
+        }
     }
 }
 
