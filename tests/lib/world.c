@@ -242,18 +242,19 @@ void world_free(struct world **world_at)
 
     if (!world)
         return;
+    for (size_t i = 0; i < world->agent_count; i++)
+        world_kill(world, world->agents[i]);
+    if (world->flow)
+        broker_end(world);
     for (size_t i = 0; i < world->agent_count; i++) {
         struct world_agent *who = world->agents[i];
         char copy[WORLD_PATH + 8];
 
-        world_kill(world, who);
         remove_tree(who->dir);
         snprintf(copy, sizeof copy, "%s.copy", who->dir);
         remove_tree(copy);
         free(who);
     }
-    if (world->flow)
-        broker_end(world);
     remove_tree(world->dir);
     remove_tree(world->copy);
     link_clear(world);

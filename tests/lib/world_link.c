@@ -367,20 +367,31 @@ uint64_t link_next_ms(const struct world *world)
     return world->trips ? world->trips->at_ms : UINT64_MAX;
 }
 
-static void release_trip(void *memory)
+/* What a request borrows from, and itself. */
+struct letter {
+    struct request request;
+    struct trip *trip;
+};
+
+static void release_letter(void *memory)
 {
-    trip_free(memory);
+    struct letter *letter = memory;
+
+    trip_free(letter->trip);
+    free(letter);
 }
 
 /* A request as the broker's edge would build it; NULL: it would have refused it. */
 static struct request *request_of(struct world *world, struct trip *trip)
 {
     const struct known_key *key;
-    struct request *request = mem_zeroed(1, sizeof *request);
+    struct letter *letter = mem_zeroed(1, sizeof *letter);
+    struct request *request = &letter->request;
     const uint8_t *at = trip->body.at;
 
-    request->memory = trip;
-    request->release = release_trip;
+    letter->trip = trip;
+    request->memory = letter;
+    request->release = release_letter;
     request->bytes = trip->head.len + trip->body.len;
     request->part_count = trip->part_count;
     for (size_t i = 0; i < trip->part_count; i++) {
