@@ -1,6 +1,7 @@
 #include "agent/flow/chain.h"
 
 #include "agent/crypto/sign.h"
+#include "agent/flow/contact.h"
 #include "agent/flow/link.h"
 #include "agent/flow/outgoing.h"
 #include "agent/flow/session.h"
@@ -165,7 +166,8 @@ static bool send_events_of(struct agent *agent, int64_t scope_id)
         if (asked)
             asked->scope_id = scope_id;
     } else if (list.count > 0 && profile_session_get(agent->store, scope_id, &session)) {
-        /* The peer has signed for my frame 1: only the answer was lost.  What does the broker have? */
+        /* The peer has signed for my frame 1: only the answer was lost.  What does the broker have?
+         */
         asked = agent_chain_ask(agent, &session);
     }
     list_free(&list);
@@ -289,14 +291,35 @@ struct agent_asked *agent_chain_ask(struct agent *agent, const struct profile_se
 void agent_chain_adopt(struct agent *agent, const uint8_t sid[static 16],
                        const uint8_t peer[static 32])
 {
+    struct agent_presence *presence;
     struct agent_asked *asked;
+    struct profile_peer known;
 
+    if (!profile_peer_find(agent->store, peer, &known) || !known.known) {
+        /* Who is it?  The answer leads back here. */
+        agent_presence_ask(agent, peer);
+        presence = agent_presence_of(agent, peer);
+        presence->adopts = true;
+        memcpy(presence->sid, sid, 16);
+        return;
+    }
     for (asked = agent->link.asked; asked; asked = asked->next)
         if (asked->verb == VERB_EVENTS && memcmp(asked->scope, sid, 16) == 0)
             return;
     asked = ask_events(agent, sid, 0);
     if (asked)
         memcpy(asked->aid, peer, 32);
+}
+
+static bool can_append(struct agent *agent, int64_t scope_id, uint64_t seq)
+{
+    struct profile_event events[EVENTS_KEPT];
+    struct buf frame = { 0 };
+    size_t count = profile_events(agent->store, scope_id, seq, events, EVENTS_KEPT);
+    bool can = accept_frame(agent, scope_id, events, count, &frame);
+
+    buf_free(&frame);
+    return can;
 }
 
 /* The broker was put back and lacks the end of the chain: it is given again.  A chain that goes
@@ -317,8 +340,13 @@ static void compare_heads(struct agent *agent, const struct profile_session *ses
         return;
     }
     if (message->seq < scope.next_event) {
+        profile_events_stored(agent->store, scope.scope_id, message->seq);
         profile_events_unstored(agent->store, scope.scope_id, message->seq);
-        agent->look_events = true;
+        /* Without my frame 1 only the peer can give my ACCEPTED again. */
+        if (can_append(agent, scope.scope_id, message->seq))
+            agent->look_events = true;
+        else
+            agent_look_later(agent, ++agent->event_failures, 0);
         if (sender)
             sender->held = true;
     } else if (agent_chain_waits(agent, scope.scope_id)) {

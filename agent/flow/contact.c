@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "agent/flow/chain.h"
 #include "agent/flow/link.h"
 #include "agent/flow/outgoing.h"
 #include "agent/flow/session.h"
@@ -380,5 +381,9 @@ void agent_presence_answer(struct agent *agent, const struct agent_asked *asked,
     presence->online = MESSAGE_HAS(message, flags) && (message->flags & ONLINE) != 0;
     presence->seen_ms = MESSAGE_HAS(message, seen) ? message->seen : 0;
     /* A card that cannot be verified now is not written down; the question was another one. */
-    agent_contact_verify(agent, message->credential, &cred, &peer);
+    if (agent_contact_verify(agent, message->credential, &cred, &peer) == ERR_OK
+        && presence->adopts) {
+        presence->adopts = false;
+        agent_chain_adopt(agent, presence->sid, presence->aid);
+    }
 }

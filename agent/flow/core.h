@@ -117,6 +117,8 @@ struct agent_presence {
     uint8_t aid[32];
     bool asked, known, online;
     uint64_t seen_ms;
+    bool adopts; /* asked because of a session that this profile does not know: */
+    uint8_t sid[16];
 };
 
 /* A DELIVER that must wait for the log. */

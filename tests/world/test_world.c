@@ -231,6 +231,64 @@ Test(world, a_profile_put_back_is_noticed)
     world_free(&world);
 }
 
+/* State lost (3.4): a recipient that does not know the session any more says so, signed, and what
+ * it never signed for comes again in a new one. */
+Test(world, a_recipient_put_back_is_reached_again)
+{
+    struct world *world = world_new(10);
+    struct world_agent *ann = world_join(world, "ann", "home");
+    struct world_agent *bob = world_join(world, "bob", "home");
+
+    cr_assert(world_send(world, ann, bob, 40)); /* so that the old profile knows who ann is */
+    cr_assert(world_run(world, MINUTES(5), world_all_delivered, NULL));
+    world_stop(world, bob);
+    world_agent_copy(world, bob);
+    world_start(world, bob);
+    for (int i = 0; i < 3; i++) {
+        cr_assert(world_send(world, bob, ann, 40));
+        cr_assert(world_send(world, ann, bob, 40));
+    }
+    cr_assert(world_run(world, MINUTES(5), world_all_delivered, NULL));
+    world_stop(world, bob);
+    for (int i = 0; i < 3; i++)
+        cr_assert(world_send(world, ann, bob, 40));
+    world_pass(world, MINUTES(1));
+    world_agent_put_back(world, bob);
+    world_start(world, bob);
+    world_pass(world, MINUTES(1));
+    for (int i = 0; i < 3; i++)
+        cr_assert(world_send(world, ann, bob, 40));
+    cr_expect(world_run(world, HOURS(1), world_all_arrived, NULL));
+    world_take_all(world, bob);
+    cr_expect_eq(world_figures(world).taken, 13);
+    world_free(&world);
+}
+
+/* The same, and the sender had never written before the copy was made. */
+Test(world, a_recipient_put_back_learns_who_writes)
+{
+    struct world *world = world_new(11);
+    struct world_agent *ann = world_join(world, "ann", "home");
+    struct world_agent *bob = world_join(world, "bob", "home");
+
+    world_stop(world, bob);
+    world_agent_copy(world, bob);
+    world_start(world, bob);
+    cr_assert(world_send(world, ann, bob, 40));
+    cr_assert(world_run(world, MINUTES(5), world_all_delivered, NULL));
+    world_stop(world, bob);
+    world_agent_put_back(world, bob);
+    world_start(world, bob);
+    world_pass(world, MINUTES(1));
+    for (int i = 0; i < 3; i++)
+        cr_assert(world_send(world, ann, bob, 40));
+    world_pass(world, MINUTES(1));
+    cr_assert(world_send(world, ann, bob, 40));
+    cr_expect(world_run(world, HOURS(1), world_all_delivered, NULL));
+    cr_expect_eq(world_figures(world).taken, 5);
+    world_free(&world);
+}
+
 /* Fault 14: the broker lost what came after its backup; the senders send it again. */
 Test(world, a_broker_put_back_loses_nothing)
 {
