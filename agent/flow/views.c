@@ -47,7 +47,9 @@ enum err agent_self_get(struct agent *agent, struct agent_self *out)
     buf_clear(&views->broker_name);
     profile_blob_get(agent->store, "broker_name", &views->broker_name);
     *out = (struct agent_self){ .name = bytes_of_text(me->row.name),
-                                .broker_name = buf_bytes(&views->broker_name),
+                                .broker_name = views->broker_name.len
+                                                   ? buf_bytes(&views->broker_name)
+                                                   : bytes_of("", 0),
                                 .state = me->revoked        ? SELF_REVOKED
                                          : me->row.enrolled ? SELF_ACTIVE
                                                             : SELF_PENDING,
