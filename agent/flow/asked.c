@@ -278,14 +278,35 @@ static enum err open_asking(struct agent *agent, const struct asking *asking)
     return e;
 }
 
+/* The broker was put back and lost the session, so we ended it; its asker had no answer and asks
+ * with the same bytes.  Its keys are gone here: it must ask anew. */
+static void asked_again(struct agent *agent, const struct profile_scope *scope)
+{
+    uint8_t reason = REJECTED_CANNOT;
+    struct profile_session session;
+    struct profile_peer peer;
+    struct session_chain chain;
+
+    if (!profile_session_get(agent->store, scope->scope_id, &session)
+        || session.state != SESSION_CLOSED
+        || !profile_peer_get(agent->store, session.peer_id, &peer)
+        || !agent_chain_load(agent, scope->scope_id, &chain)
+        || (chain.state != CHAIN_ACTIVE && chain.state != CHAIN_REQUESTED))
+        return;
+    profile_events_drop(agent->store, scope->scope_id, 1);
+    agent_chain_append(agent, &session, EVENT_REJECTED, peer.id, bytes_of(&reason, 1));
+}
+
 enum err agent_session_asked(struct agent *agent, const struct wire_item *item, struct bytes frame)
 {
     struct asking asking;
     struct profile_scope known;
     enum err e = read_asking(agent, item, frame, &asking);
 
-    if (e == ERR_OK && profile_scope_find(agent->store, asking.event.id, &known))
+    if (e == ERR_OK && profile_scope_find(agent->store, asking.event.id, &known)) {
+        asked_again(agent, &known);
         return ERR_DUPLICATE;
+    }
     CRASH_POINT("recv.known");
     if (e == ERR_OK)
         e = verify_asking(agent, item, &asking);

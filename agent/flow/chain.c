@@ -86,6 +86,36 @@ static const uint8_t *key_of(struct agent *agent, const struct profile_peer *pee
     return peer->identity_key;
 }
 
+bool agent_chain_waits(struct agent *agent, int64_t scope_id)
+{
+    int64_t first;
+
+    return profile_events_waiting(agent->store, scope_id - 1, &first, 1) == 1 && first == scope_id;
+}
+
+/* The broker has all below `next`; if that is all there is, what waited for it goes on. */
+static void events_accepted(struct agent *agent, const struct profile_session *session,
+                            uint64_t next)
+{
+    struct agent_sender *sender = agent_sender_of(agent, session->session_id);
+    struct profile_out row;
+
+    profile_events_stored(agent->store, session->session_id, next);
+    if (agent_chain_waits(agent, session->session_id))
+        return;
+    if (session->state == SESSION_BROKEN)
+        profile_session_move(agent->store, session->session_id, SESSION_CLOSED, session->due_ms);
+    if (session->state != SESSION_ACTIVE)
+        return;
+    if (profile_out_at(agent->store, session->session_id, 1, &row) && row.state == OUTBOX_SEALED)
+        profile_out_accepted(agent->store, row.scope_id, row.seq, row.outbox_id, agent_now(agent));
+    if (!sender || sender->acc == 0)
+        agent_sender_synced(agent, session->session_id, 1);
+    else
+        sender->held = sender->idle = false;
+    agent_outgoing_seal_queue(agent, session->peer_id);
+}
+
 enum err agent_chain_take(struct agent *agent, const struct profile_session *session,
                           const struct profile_peer *peer, const struct signed_event *event,
                           struct event *out)
@@ -101,7 +131,7 @@ enum err agent_chain_take(struct agent *agent, const struct profile_session *ses
     if (profile_events(agent->store, session->session_id, out->seq, &known, 1) == 1
         && known.seq == out->seq) {
         if (memcmp(known.digest, digest, 32) == 0) {
-            profile_events_stored(agent->store, session->session_id, out->seq + 1);
+            events_accepted(agent, session, out->seq + 1); /* the peer may have given it again */
             return ERR_DUPLICATE;
         }
         if (known.stored)
@@ -135,13 +165,6 @@ static bool accept_frame(struct agent *agent, int64_t scope_id, const struct pro
                && profile_out_frame(agent->store, row.outbox_id, frame);
     }
     return true;
-}
-
-bool agent_chain_waits(struct agent *agent, int64_t scope_id)
-{
-    int64_t first;
-
-    return profile_events_waiting(agent->store, scope_id - 1, &first, 1) == 1 && first == scope_id;
 }
 
 static bool send_events_of(struct agent *agent, int64_t scope_id)
@@ -207,26 +230,6 @@ static void take_events(struct agent *agent, const struct profile_session *sessi
         if (profile_session_get(agent->store, session->session_id, &now))
             agent_session_event(agent, &now, &taken);
     }
-}
-
-static void events_accepted(struct agent *agent, const struct profile_session *session,
-                            uint64_t next)
-{
-    struct agent_sender *sender = agent_sender_of(agent, session->session_id);
-    struct profile_out row;
-
-    profile_events_stored(agent->store, session->session_id, next);
-    if (session->state == SESSION_BROKEN)
-        profile_session_move(agent->store, session->session_id, SESSION_CLOSED, session->due_ms);
-    if (session->state != SESSION_ACTIVE)
-        return;
-    if (profile_out_at(agent->store, session->session_id, 1, &row) && row.state == OUTBOX_SEALED)
-        profile_out_accepted(agent->store, row.scope_id, row.seq, row.outbox_id, agent_now(agent));
-    if (!sender || sender->acc == 0)
-        agent_sender_synced(agent, session->session_id, 1);
-    else
-        sender->held = sender->idle = false;
-    agent_outgoing_seal_queue(agent, session->peer_id);
 }
 
 void agent_event_answer(struct agent *agent, const struct agent_asked *asked, enum err code,

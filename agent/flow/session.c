@@ -11,6 +11,8 @@
 #include "shared/trust/receipt.h"
 #include "shared/wire/limit.h"
 
+#define REJECTED_MAX 3
+
 /* What becomes of frames that are not settled when their session ends. */
 enum fate { FATE_DEAD, FATE_AGAIN };
 
@@ -182,6 +184,19 @@ static void closed(struct agent *agent, const struct profile_session *session,
     end(agent, session, SESSION_CLOSED, again ? FATE_AGAIN : FATE_DEAD, DEAD_SESSION_ENDED);
 }
 
+/* Refused by a person or by policy it is final.  "Cannot" means that keys did not fit, for one side
+ * has been put back: with a fresh bundle it works, or the third time it is final, too. */
+static void rejected(struct agent *agent, const struct profile_session *session, struct bytes body)
+{
+    struct profile_out row;
+
+    if (session->state == SESSION_ASKED && body.len == 1 && body.at[0] == REJECTED_CANNOT
+        && profile_out_at(agent->store, session->session_id, 1, &row) && row.kind == 0
+        && row.damaged + 1 < REJECTED_MAX)
+        profile_out_queue_again(agent->store, row.outbox_id, true);
+    end(agent, session, SESSION_REJECTED, FATE_DEAD, DEAD_REJECTED);
+}
+
 /* The table of docs/protocol.md 8.2, for what others say. */
 static void apply(struct agent *agent, const struct profile_session *session,
                   const struct profile_peer *peer, const struct event *event, struct bytes body)
@@ -199,7 +214,7 @@ static void apply(struct agent *agent, const struct profile_session *session,
         break;
     case EVENT_REJECTED:
         if (!ended)
-            end(agent, session, SESSION_REJECTED, FATE_DEAD, DEAD_REJECTED);
+            rejected(agent, session, body);
         break;
     case EVENT_ROTATED:
         if (!ended)

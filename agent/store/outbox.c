@@ -41,8 +41,10 @@
                    " WHERE scope_id = ?1 AND seq <= ?2 AND state = 2")                             \
     X(UNACCEPTED_FROM, "UPDATE outbox SET state = 2, retry_ms = 0"                                 \
                        " WHERE scope_id = ?1 AND seq >= ?2 AND state = 3")                         \
-    X(UNACCEPTED_ALL, "UPDATE outbox SET state = 2, retry_ms = 0"                                  \
-                      " WHERE state = 3 AND group_id IS NULL")                                     \
+    X(UNACCEPTED_ALL,                                                                              \
+      "UPDATE outbox SET state = 2, retry_ms = 0 WHERE state = 3 AND group_id IS NULL"             \
+      " AND NOT (seq = 1 AND EXISTS (SELECT 1 FROM session s WHERE s.session_id = scope_id"        \
+      " AND s.state = 1))")                                                                        \
     X(DELIVERED,                                                                                   \
       "UPDATE outbox SET state = 4, delivered_ms = ?2, frame = NULL,"                              \
       " accepted_ms = coalesce(accepted_ms, ?2),"                                                  \

@@ -70,6 +70,7 @@ void profile_out_accepted(struct agent_store *store, int64_t scope_id, uint64_t 
 void profile_out_accepted_to(struct agent_store *store, int64_t scope_id, uint64_t seq,
                              uint64_t now_ms);
 void profile_out_unaccepted_from(struct agent_store *store, int64_t scope_id, uint64_t seq);
+/* All but frames of requests that were stored: SYNC tells about those. */
 void profile_out_unaccepted_all(struct agent_store *store);
 /* Signed for: the frame goes, of control messages the envelope too. */
 void profile_out_delivered(struct agent_store *store, int64_t outbox_id, uint64_t now_ms);
