@@ -201,6 +201,7 @@ void world_broker_put_back(struct world *world)
 {
     char command[4 * WORLD_PATH];
 
+    world->put_back = true;
     snprintf(command, sizeof command, "rm -f '%s'/broker.db* && cp -a '%s'/. '%s'", world->dir,
              world->copy, world->dir);
     if (system(command) != 0)

@@ -80,6 +80,9 @@ bool world_all_arrived(struct world *world, void *unused);
 /* … and every sender has its receipts. */
 bool world_all_delivered(struct world *world, void *unused);
 
+/* Says on stderr what has not arrived or has no receipt, and where it stands. */
+void world_explain(struct world *world);
+
 /* Nothing lost, nothing twice, order per sender kept, nothing invented. */
 void world_check(struct world *world);
 

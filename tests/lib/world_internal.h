@@ -55,6 +55,7 @@ struct world {
     uint64_t now_ms, elapsed_ms;
     char dir[64], copy[80];
     struct world_weather weather;
+    bool put_back; /* P4 is within a session; what was lost comes again in another, behind the rest */
     struct flow_settings settings;
 
     struct store *store;

@@ -324,8 +324,21 @@ Test(world, a_broker_put_back_loses_nothing)
 
 /* Everything that can go wrong with links and processes, from a seed; then peace, and all arrives.
  */
-static void stormy(uint64_t seed, struct world_weather weather)
+/* A copy of the broker's database, and some time later the copy in its place. */
+static void copy_or_put_back(struct world *world, bool *copied)
 {
+    world_broker_kill(world);
+    if (*copied)
+        world_broker_put_back(world);
+    else
+        world_broker_copy(world);
+    *copied = !*copied;
+    world_broker_start(world);
+}
+
+static void stormy(uint64_t seed, struct world_weather weather, bool restores)
+{
+    bool copied = false;
     struct world *world = world_new(seed);
     struct world_agent *who[5];
     static const char *const names[] = { "ann", "bob", "cyd", "dan", "eva" };
@@ -366,6 +379,10 @@ static void stormy(uint64_t seed, struct world_weather weather)
                 world_broker_start(world);
             }
             break;
+        case 9:
+            if (restores && world_random(world, 2) == 0)
+                copy_or_put_back(world, &copied);
+            break;
         default:
             break;
         }
@@ -378,27 +395,36 @@ static void stormy(uint64_t seed, struct world_weather weather)
         world_partition(world, who[i], false);
         world_start(world, who[i]);
     }
-    cr_expect(world_run(world, HOURS(6), world_all_delivered, NULL), "seed %" PRIu64, seed);
+    if (!world_run(world, HOURS(6), world_all_delivered, NULL)) {
+        world_explain(world);
+        cr_expect_fail("seed %" PRIu64, seed);
+    }
     world_check(world);
     world_free(&world);
 }
 
-static void many(uint64_t first, struct world_weather weather)
+static void many(uint64_t first, struct world_weather weather, bool restores)
 {
     uint64_t count = from_environment("SEEDS", 8);
 
     first = from_environment("SEED", first);
     for (uint64_t seed = first; seed < first + count; seed++)
-        stormy(seed, weather);
+        stormy(seed, weather, restores);
 }
 
 Test(world, storms)
 {
-    many(100, world_storm);
+    many(100, world_storm, false);
 }
 
 /* Messages that are lost, come twice or overtake others, while the connection stays. */
 Test(world, chaos)
 {
-    many(500, world_chaos);
+    many(500, world_chaos, false);
+}
+
+/* The broker is put back again and again while all that goes on (fault 14, P8). */
+Test(world, storms_over_a_broker_put_back)
+{
+    many(900, world_storm, true);
 }
