@@ -304,13 +304,15 @@ enum err loop_open(struct loop **out, const struct loop_options *options)
     return e;
 }
 
-/* The actor has come round once. */
+/* The actor has come round once, or its store has failed at the first look. */
 static enum err await_echo(struct loop *loop)
 {
     uint64_t until_ms = clock_elapsed_ms() + ANSWERS_WITHIN_MS;
 
     arrivals_push(&loop->arrivals, arrival_note(ARRIVAL_ECHO, ++loop->echo));
     while (!loop_store_answers(loop)) {
+        if (take_departures(loop) && loop->end != ERR_OK)
+            return loop->end;
         if (clock_elapsed_ms() >= until_ms)
             return ERR_UNREACHABLE;
         usleep(1000);
