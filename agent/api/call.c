@@ -91,32 +91,52 @@ void call_detail(struct call *call, const char *format, ...)
 
 /* ------------------------------------------------------------------ alarms */
 
-static const struct {
-    const char *code, *hint;
+static const struct alarm {
+    const char *code, *text, *hint;
 } person_alarms[] = {
-    { "key_changed", "ask its owner for the fingerprint of the new key before anything else" },
-    { "split_view", "compare sealpost whoami with others over another channel" },
-    { "impersonation", "ask the operator who has this agent's name" },
-    { "root_mismatch", "ask the operator for the root's fingerprint" },
-    { "profile_restored", "never run two copies of a profile; then: sealpost outbox" },
-    { "group_fork", "compare the group with others over another channel" },
-    { "certificate_invalid", "ask the operator" },
+    { "key_changed", "another key than before",
+      "ask its owner for the fingerprint of the new key before anything else" },
+    { "split_view", "the controller shows different logs",
+      "compare sealpost whoami with others over another channel" },
+    { "impersonation", "the controller's log names a key that is not this agent's",
+      "ask the operator who has this agent's name" },
+    { "root_mismatch", "the controller has another root than the invite said",
+      "ask the operator for the root's fingerprint" },
+    { "profile_restored", "this profile is older than what it already said",
+      "never run two copies of a profile; then: sealpost outbox" },
+    { "group_fork", "the group has two histories",
+      "compare the group with others over another channel" },
+    { "certificate_invalid", "a credential does not verify", "ask the operator" },
 };
 
-const char *alarm_hint(const char *code)
+static const struct alarm *alarm_find(const char *code)
 {
     for (size_t i = 0; i < sizeof person_alarms / sizeof person_alarms[0]; i++)
         if (strcmp(code, person_alarms[i].code) == 0)
-            return person_alarms[i].hint;
-    return "sealpost inbox --all";
+            return &person_alarms[i];
+    return NULL;
+}
+
+const char *alarm_hint(const char *code)
+{
+    const struct alarm *alarm = alarm_find(code);
+
+    return alarm ? alarm->hint : "sealpost inbox --all";
 }
 
 bool alarm_needs_person(const char *code)
 {
-    for (size_t i = 0; i < sizeof person_alarms / sizeof person_alarms[0]; i++)
-        if (strcmp(code, person_alarms[i].code) == 0)
-            return true;
-    return false;
+    return alarm_find(code) != NULL;
+}
+
+void alarm_message(char *out, size_t size, const char *code, const struct alarm_info *info)
+{
+    const struct alarm *alarm = alarm_find(code);
+
+    snprintf(out, size, "%.*s%s%s%s%.*s", (int)info->peer.len, (const char *)info->peer.at,
+             info->peer.len ? ": " : "", alarm ? alarm->text : "",
+             alarm && info->detail.len ? ": " : "", (int)info->detail.len,
+             (const char *)info->detail.at);
 }
 
 struct alarm_count {
@@ -127,16 +147,15 @@ struct alarm_count {
 static void count_alarm(void *ctx, const struct alarm_info *alarm)
 {
     struct alarm_count *counted = ctx;
-    char code[32];
+    char code[32], message[400];
 
     snprintf(code, sizeof code, "%.*s", (int)alarm->code.len, (const char *)alarm->code.at);
     if (!alarm_needs_person(code))
         return;
     counted->count++;
+    alarm_message(message, sizeof message, code, alarm);
     if (counted->newest)
-        failure_set(counted->newest, 7, code, alarm_hint(code), "%.*s%s%.*s", (int)alarm->peer.len,
-                    (const char *)alarm->peer.at, alarm->peer.len ? ": " : "",
-                    (int)alarm->detail.len, (const char *)alarm->detail.at);
+        failure_set(counted->newest, 7, code, alarm_hint(code), "%s", message);
 }
 
 uint64_t call_alarms(struct call *call, struct failure *newest)
@@ -393,10 +412,17 @@ void call_fail_unknown_agent(struct call *call, const char *peer)
     struct name_list list = { 0 };
     struct failure failure;
     const char *near;
+    char hint[96];
 
     agent_peers_each(call->agent, collect_name, &list);
     near = text_nearest(peer, (const char *const *)list.name, list.count);
-    if (near)
+    snprintf(hint, sizeof hint, "sealpost peers %.64s", peer);
+    if (call->offline)
+        failure_set(
+            &failure, 6, "unknown_agent", hint,
+            "\"%.64s\" is not in this disk's copy of the directory, and the broker was not asked",
+            peer);
+    else if (near)
         failure_set(&failure, 6, "unknown_agent", "sealpost peers",
                     "there is no agent \"%.64s\"; did you mean %.64s?", peer, near);
     else

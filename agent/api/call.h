@@ -93,6 +93,8 @@ uint64_t call_deadline(const struct call *call, uint64_t otherwise_ms);
 /* Is it one that only a person can settle (exit 7)?  And what that person does first. */
 bool alarm_needs_person(const char *code);
 const char *alarm_hint(const char *code);
+/* "PEER: what it means: the detail" */
+void alarm_message(char *out, size_t size, const char *code, const struct alarm_info *info);
 /* How many of these are open; the last one becomes `newest` (may be NULL). */
 uint64_t call_alarms(struct call *call, struct failure *newest);
 

@@ -124,9 +124,7 @@ static void add_alarm(void *ctx, const struct alarm_info *alarm)
     char code[32], message[256];
 
     snprintf(code, sizeof code, "%.*s", (int)alarm->code.len, (const char *)alarm->code.at);
-    snprintf(message, sizeof message, "%.*s%s%.*s", (int)alarm->peer.len,
-             (const char *)alarm->peer.at, alarm->peer.len ? ": " : "", (int)alarm->detail.len,
-             (const char *)alarm->detail.at);
+    alarm_message(message, sizeof message, code, alarm);
     problems->person |= alarm_needs_person(code);
     add_problem(problems, code, message, alarm_hint(code));
 }

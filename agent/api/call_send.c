@@ -293,11 +293,13 @@ static void end_refused(struct call *call, struct sending *s, const struct outgo
 static void end_for_now(struct call *call, struct sending *s, const struct outgoing_info *info,
                         bool fails)
 {
+    const char *text = err_text(info->wire);
     char retry[SHORT_TEXT_SIZE], what[160];
     struct failure failure;
 
     duration_text(retry, info->retry_after_ms);
-    snprintf(what, sizeof what, "broker: %s; retries by itself%s%s", err_text(info->wire),
+    snprintf(what, sizeof what, "%s%s; retries by itself%s%s",
+             strncmp(text, "broker", 6) == 0 ? "" : "broker: ", text,
              info->retry_after_ms ? " after " : "", info->retry_after_ms ? retry : "");
     give(call, info);
     if (!fails) {
