@@ -159,7 +159,7 @@ enum err flow_open(struct flow **out, struct store *store, struct controller *co
     flow->sweep = sweep_new();
     flow->parked_until_ms = UINT64_MAX;
     flow_look_at_clock(flow);
-    flow->started_ms = flow->space_asked_ms = flow->elapsed_ms;
+    flow->started_ms = flow->elapsed_ms;
     store_space(store, ports->disk_free(ports->ctx));
     e = announce_keys(flow);
     if (e != ERR_OK) {
@@ -195,6 +195,7 @@ void flow_close(struct flow **closing)
 void flow_configure(struct flow *flow, const struct flow_settings *settings)
 {
     flow->settings = *settings;
+    flow->space_look_ms = 0; /* another floor may hold now */
     control_configure(flow);
 }
 

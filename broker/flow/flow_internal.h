@@ -70,7 +70,7 @@ struct flow {
     struct settlement settlement; /* of the ACK under way */
     struct list_maker items;      /* of the DELIVER or FETCH that is being made */
     uint64_t parked_until_ms;     /* elapsed: no waiting FETCH ends earlier */
-    uint64_t space_asked_ms;      /* elapsed: when the disk was last looked at */
+    uint64_t space_look_ms;       /* elapsed: from then on the disk is looked at again */
     uint64_t busy_ms;             /* elapsed: the last turn */
     bool is_tidy;                 /* the store had nothing to tidy up since */
     uint64_t log_hint_ms;         /* elapsed: when NOTIFY last said that the log moved; 0: never */

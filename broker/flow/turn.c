@@ -16,9 +16,9 @@ void flow_look_at_clock(struct flow *flow)
 
 void flow_look_at_disk(struct flow *flow, size_t bytes)
 {
-    if (bytes <= MUCH_BYTES && flow->elapsed_ms - flow->space_asked_ms < LOOK_AT_DISK_MS)
+    if (bytes <= MUCH_BYTES && flow->elapsed_ms < flow->space_look_ms)
         return;
-    flow->space_asked_ms = flow->elapsed_ms;
+    flow->space_look_ms = flow->elapsed_ms + LOOK_AT_DISK_MS;
     store_space(flow->store, flow->ports.disk_free(flow->ports.ctx));
 }
 
