@@ -107,7 +107,9 @@ static void call_start(struct guests *guests, struct guest *guest, json_t *line)
         agent_go_online(guests->agent);
         agent_link_hurry(guests->agent);
     }
-    if (verb->start)
+    if (agent_condition(guests->agent) != ERR_OK)
+        call_fail_err(call, agent_condition(guests->agent), "agent.db");
+    else if (verb->start)
         verb->start(call);
 }
 
@@ -150,6 +152,8 @@ void guests_step(struct guests *guests)
         next->wake_ms = UINT64_MAX;
         if (!next->offline && (link.state == STATE_SYNCING || link.state == STATE_UP))
             next->reached = true;
+        if (!next->ended && agent_condition(guests->agent) != ERR_OK)
+            call_fail_err(next, agent_condition(guests->agent), "agent.db");
         if (!next->ended)
             next->verb->step(next);
     } while (next);

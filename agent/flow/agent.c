@@ -145,10 +145,15 @@ static void start_over(struct agent *agent, enum err e)
     agent_openings_free(agent);
     agent_store_begin(agent->store);
     profile_me_free(&agent->me.row);
-    agent_me_load(agent);
+    agent->broken = agent_me_load(agent);
     begin_memory(agent);
     agent_store_rollback(agent->store);
     agent->changed = true;
+}
+
+enum err agent_condition(const struct agent *agent)
+{
+    return agent->broken;
 }
 
 enum err agent_leave(struct agent *agent)
@@ -273,7 +278,8 @@ uint64_t agent_next_tick_ms(const struct agent *agent)
 
     if (agent_store_untidy(agent->store))
         next = sooner(next, tidy_due_ms(agent));
-    if (!agent_is_up(agent) || agent->link.busy) /* a full socket is tried again by the link's time */
+    if (!agent_is_up(agent)
+        || agent->link.busy) /* a full socket is tried again by the link's time */
         return next;
     next = sooner(next, agent->look_ms);
     next = sooner(next, agent->log_due_ms);

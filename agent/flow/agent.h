@@ -1,9 +1,10 @@
 /*
- * agent - one agent: its keys, its mail, its link to the broker.  Without sockets, threads or clocks.
+ * agent - one agent: its keys, its mail, its link to the broker.  Without sockets, threads or
+ * clocks.
  *
- * Whoever drives it (the worker thread, or a test's world) opens the store, supplies the ports, feeds
- * what arrives and calls agent_tick() in time.  Each call is one transaction of the store: when it
- * returns, what it did is on the disk.
+ * Whoever drives it (the worker thread, or a test's world) opens the store, supplies the ports,
+ * feeds what arrives and calls agent_tick() in time.  Each call is one transaction of the store:
+ * when it returns, what it did is on the disk.
  *
  * Owns     the store and every secret in it, until agent_free().
  * Thread   one.
@@ -26,12 +27,12 @@ struct invite; /* shared/trust/invite.h */
 enum agent_consent { CONSENT_ASK, CONSENT_CIRCLE, CONSENT_ANY };
 
 struct agent_settings {
-    char endpoint[300];              /* "tcp://HOST:PORT"; empty: as joined */
+    char endpoint[300]; /* "tcp://HOST:PORT"; empty: as joined */
     enum agent_consent consent;
-    uint64_t ttl_ms;                 /* life of a message, default 7 d */
+    uint64_t ttl_ms; /* life of a message, default 7 d */
     uint64_t inbox_keep_ms, sent_keep_ms, dead_keep_ms;
-    char description[257];           /* published in the card's info */
-    char methods[513];               /* separated by spaces */
+    char description[257]; /* published in the card's info */
+    char methods[513];     /* separated by spaces */
     char schedule[129];
 };
 
@@ -40,8 +41,8 @@ void agent_settings_default(struct agent_settings *out);
 /* ------------------------------------------------------------------ life */
 
 /*
- * Fills an empty store with a new identity: keys, card, the invite.  The same invite and name again on a
- * store that is half joined is a success with the same keys.
+ * Fills an empty store with a new identity: keys, card, the invite.  The same invite and name again
+ * on a store that is half joined is a success with the same keys.
  */
 enum err agent_identity_make(struct agent_store *store, const struct agent_ports *ports,
                              const struct agent_settings *settings, struct bytes name,
@@ -64,26 +65,38 @@ void agent_link_hurry(struct agent *agent);
 /* Events of the connection that ports->connect made. */
 void agent_connected(struct agent *agent);
 void agent_disconnected(struct agent *agent, enum link_loss why);
-void agent_received(struct agent *agent, struct bytes head, const struct bytes *parts, size_t count);
+void agent_received(struct agent *agent, struct bytes head, const struct bytes *parts,
+                    size_t count);
+
+/* The error that keeps this agent from reading its own profile, ERR_OK if none.  From then on
+ * nothing that it says about itself is true: end what runs, and agent_free(). */
+enum err agent_condition(const struct agent *agent);
 
 void agent_tick(struct agent *agent);
 /* When agent_tick() wants to be called next, on the elapsed clock; UINT64_MAX: never. */
 uint64_t agent_next_tick_ms(const struct agent *agent);
 
-enum link_state { STATE_DOWN, STATE_CONNECTING, STATE_GREETING, STATE_SYNCING, STATE_UP, STATE_REFUSED };
+enum link_state {
+    STATE_DOWN,
+    STATE_CONNECTING,
+    STATE_GREETING,
+    STATE_SYNCING,
+    STATE_UP,
+    STATE_REFUSED
+};
 
 struct agent_link {
     enum link_state state;
-    enum err refusal;                /* why REFUSED, or the last attempt's failure; ERR_OK: none */
-    unsigned failures;               /* attempts in a row that found nobody (refused connections) */
-    bool reached;                    /* the broker answered at least once since agent_new() */
-    bool caught_up;                  /* UP, log read, everything that waited at HELLO is taken in */
+    enum err refusal;  /* why REFUSED, or the last attempt's failure; ERR_OK: none */
+    unsigned failures; /* attempts in a row that found nobody (refused connections) */
+    bool reached;      /* the broker answered at least once since agent_new() */
+    bool caught_up;    /* UP, log read, everything that waited at HELLO is taken in */
     bool pending_approval;
-    int64_t clock_skew_ms;           /* broker's clock minus ours, at the last answer that told */
+    int64_t clock_skew_ms; /* broker's clock minus ours, at the last answer that told */
     bool clock_skew_known;
-    uint64_t rtt_ms;                 /* of the last PING or HELLO */
+    uint64_t rtt_ms; /* of the last PING or HELLO */
     bool rtt_known;
-    uint64_t retry_after_ms;         /* what the broker asked for with the refusal */
+    uint64_t retry_after_ms; /* what the broker asked for with the refusal */
 };
 
 void agent_link_get(const struct agent *agent, struct agent_link *out);
@@ -102,14 +115,14 @@ struct card_info {
 struct agent_self {
     struct bytes name;
     uint8_t aid[32], root_id[32];
-    struct bytes endpoint;           /* tcp://HOST:PORT in use */
-    struct bytes broker_name;        /* empty: not told yet */
-    struct bytes circles;            /* one space between; from the log */
+    struct bytes endpoint;    /* tcp://HOST:PORT in use */
+    struct bytes broker_name; /* empty: not told yet */
+    struct bytes circles;     /* one space between; from the log */
     enum self_state state;
     uint64_t certificate_expires_ms; /* 0: none yet */
     struct card_info card;
     uint64_t log_entries;
-    uint64_t prekeys;                /* at the broker, as last told */
+    uint64_t prekeys; /* at the broker, as last told */
     bool prekeys_known;
 };
 
@@ -117,7 +130,14 @@ enum err agent_self_get(struct agent *agent, struct agent_self *out);
 
 /* ------------------------------------------------------------------ others */
 
-enum peer_trust { TRUST_NEW, TRUST_PINNED, TRUST_VERIFIED, TRUST_CHANGED, TRUST_BLOCKED, TRUST_REVOKED };
+enum peer_trust {
+    TRUST_NEW,
+    TRUST_PINNED,
+    TRUST_VERIFIED,
+    TRUST_CHANGED,
+    TRUST_BLOCKED,
+    TRUST_REVOKED
+};
 
 struct peer_info {
     struct bytes name;
@@ -125,7 +145,7 @@ struct peer_info {
     struct bytes circles;
     enum peer_trust trust;
     bool presence_known, online;
-    uint64_t seen_ms;                /* 0: not known */
+    uint64_t seen_ms; /* 0: not known */
     bool has_session;
     uint8_t session[16];
     uint64_t unread, outgoing;
@@ -134,12 +154,13 @@ struct peer_info {
     uint64_t certificate_expires_ms; /* 0: not known */
 };
 
-/* By name or id:FINGERPRINT, from pins and the local log.  ERR_UNKNOWN_AGENT, ERR_KEY_CHANGED, ERR_BLOCKED. */
+/* By name or id:FINGERPRINT, from pins and the local log.  ERR_UNKNOWN_AGENT, ERR_KEY_CHANGED,
+ * ERR_BLOCKED. */
 enum err agent_peer_find(struct agent *agent, const char *peer, uint8_t aid[static 32]);
 enum err agent_peer_get(struct agent *agent, const uint8_t aid[static 32], struct peer_info *out);
 /* All but myself, sorted by name. */
-enum err agent_peers_each(struct agent *agent, void (*each)(void *ctx, const struct peer_info *peer),
-                          void *ctx);
+enum err agent_peers_each(struct agent *agent,
+                          void (*each)(void *ctx, const struct peer_info *peer), void *ctx);
 /* Asks the broker (LOOKUP without reservation); peer_info carries the answer after `changed`.
  * agent_presence_pending() tells how many answers are still out. */
 void agent_presence_ask(struct agent *agent, const uint8_t aid[static 32]);
@@ -147,22 +168,35 @@ unsigned agent_presence_pending(const struct agent *agent);
 
 /* ------------------------------------------------------------------ mail out */
 
-enum outgoing_state { OUT_QUEUED, OUT_STORED, OUT_DELIVERED, OUT_EXPIRED, OUT_REFUSED, OUT_DROPPED };
-enum outgoing_waits { WAITS_FOR_NOTHING, WAITS_FOR_BROKER, WAITS_FOR_APPROVAL, WAITS_FOR_CONSENT, WAITS_FOR_RECIPIENT };
+enum outgoing_state {
+    OUT_QUEUED,
+    OUT_STORED,
+    OUT_DELIVERED,
+    OUT_EXPIRED,
+    OUT_REFUSED,
+    OUT_DROPPED
+};
+enum outgoing_waits {
+    WAITS_FOR_NOTHING,
+    WAITS_FOR_BROKER,
+    WAITS_FOR_APPROVAL,
+    WAITS_FOR_CONSENT,
+    WAITS_FOR_RECIPIENT
+};
 
 struct outgoing_info {
     uint8_t id[16], thread[16], reply_to[16], to_aid[32];
     bool has_reply_to;
-    struct bytes to;                 /* name */
+    struct bytes to; /* name */
     enum outgoing_state state;
     enum outgoing_waits waits_for;
-    const char *reason;              /* of expired and refused; NULL else.  Words of cli 3.3 */
-    enum err wire;                   /* last refusal of the broker, ERR_OK: none */
-    uint64_t retry_after_ms;         /* what came with it */
+    const char *reason;      /* of expired and refused; NULL else.  Words of cli 3.3 */
+    enum err wire;           /* last refusal of the broker, ERR_OK: none */
+    uint64_t retry_after_ms; /* what came with it */
     struct bytes media_type, body;
     uint64_t attempts, next_try_ms;
     uint64_t queued_ms, stored_ms, delivered_ms, expires_ms; /* 0: not yet */
-    uint64_t ended_ms;               /* of expired and refused */
+    uint64_t ended_ms;                                       /* of expired and refused */
     bool has_session;
     uint8_t session[16], digest[32];
     uint64_t seq;
@@ -173,18 +207,19 @@ struct send_request {
     struct bytes body, media_type;
     bool has_reply_to;
     uint8_t reply_to[16];
-    bool has_id;                     /* the caller's own 16 random bytes, so that it can ask again after a */
-    uint8_t id[16];                  /* crash: a message of this id that exists is a success, nothing new */
+    bool has_id;    /* the caller's own 16 random bytes, so that it can ask again after a */
+    uint8_t id[16]; /* crash: a message of this id that exists is a success, nothing new */
 };
 
 /* Committed when it returns.  ERR_TOO_LARGE, ERR_QUOTA (outbox full), ERR_KEY_CHANGED, ERR_BLOCKED,
  * ERR_UNKNOWN_AGENT, ERR_CERT_REVOKED (recipient). */
 enum err agent_send(struct agent *agent, const struct send_request *request, uint8_t id[static 16]);
 /* ERR_NOT_FOUND */
-enum err agent_outgoing_get(struct agent *agent, const uint8_t id[static 16], struct outgoing_info *out);
+enum err agent_outgoing_get(struct agent *agent, const uint8_t id[static 16],
+                            struct outgoing_info *out);
 /* Not yet final ones, oldest first. */
-enum err agent_outbox_each(struct agent *agent, void (*each)(void *ctx, const struct outgoing_info *info),
-                           void *ctx);
+enum err agent_outbox_each(struct agent *agent,
+                           void (*each)(void *ctx, const struct outgoing_info *info), void *ctx);
 
 /* ------------------------------------------------------------------ mail in */
 
@@ -193,28 +228,29 @@ enum incoming_state { IN_HELD, IN_NEW, IN_HANDED, IN_DONE, IN_FAILED };
 struct incoming_info {
     uint8_t id[16], thread[16], reply_to[16], from_aid[32], session[16], digest[32];
     bool has_reply_to;
-    struct bytes from;               /* name at the time of receipt */
+    struct bytes from; /* name at the time of receipt */
     enum peer_trust trust;
     bool first_contact;
     uint64_t sent_ms, stored_ms, received_ms, expires_ms;
     enum incoming_state state;
-    bool again;                      /* was handed out before */
+    bool again; /* was handed out before */
     struct bytes media_type, body;
     uint64_t seq, position, schema, tries;
     bool wake;
 };
 
 struct incoming_filter {
-    bool unread, done;               /* which states: new and handed; done and failed */
-    const uint8_t (*from)[32];       /* NULL: anybody */
+    bool unread, done;         /* which states: new and handed; done and failed */
+    const uint8_t (*from)[32]; /* NULL: anybody */
     size_t from_count;
-    uint64_t newest;                 /* 0: all; else only the newest so many */
+    uint64_t newest; /* 0: all; else only the newest so many */
 };
 
 /* Oldest first; with bodies. */
 enum err agent_inbox_each(struct agent *agent, const struct incoming_filter *filter,
                           void (*each)(void *ctx, const struct incoming_info *info), void *ctx);
-enum err agent_incoming_get(struct agent *agent, const uint8_t id[static 16], struct incoming_info *out);
+enum err agent_incoming_get(struct agent *agent, const uint8_t id[static 16],
+                            struct incoming_info *out);
 /* The oldest unread one that fits the filter and is not among the `skip` ids; notes it as handed.
  * ERR_NOT_FOUND: none. */
 enum err agent_take(struct agent *agent, const struct incoming_filter *filter,
@@ -228,13 +264,14 @@ enum err agent_find(struct agent *agent, const char *prefix, uint8_t id[static 1
 /* All messages of a thread, oldest first: `out` or `in` is set, the other NULL. */
 enum err agent_thread_each(struct agent *agent, const uint8_t thread[static 16],
                            void (*each)(void *ctx, const struct outgoing_info *out,
-                                        const struct incoming_info *in), void *ctx);
+                                        const struct incoming_info *in),
+                           void *ctx);
 
 /* ------------------------------------------------------------------ counts and alarms */
 
 struct agent_counts {
     uint64_t unread, held, queued, stored, dead, sessions;
-    uint64_t oldest_ms;              /* creation of the oldest unfinished outgoing message; 0: none */
+    uint64_t oldest_ms; /* creation of the oldest unfinished outgoing message; 0: none */
 };
 
 enum err agent_counts_get(struct agent *agent, struct agent_counts *out);
@@ -244,6 +281,7 @@ struct alarm_info {
     struct bytes code, detail, peer;
     uint64_t at_ms;
 };
-enum err agent_alarms_each(struct agent *agent, void (*each)(void *ctx, const struct alarm_info *alarm), void *ctx);
+enum err agent_alarms_each(struct agent *agent,
+                           void (*each)(void *ctx, const struct alarm_info *alarm), void *ctx);
 
 #endif

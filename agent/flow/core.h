@@ -50,8 +50,8 @@ struct agent_asked {
 struct agent_conn {
     enum link_state state;
     bool wanted, open, enrolling, reached;
-    bool busy;                          /* the socket is full: nothing is tried until … */
-    uint64_t busy_until_ms;             /* … then, on the elapsed clock */
+    bool busy;              /* the socket is full: nothing is tried until … */
+    uint64_t busy_until_ms; /* … then, on the elapsed clock */
     bool leaving, said_bye; /* the program ends: what is signed and sealed goes out first */
     uint64_t leave_by_ms;
     enum err refusal;
@@ -167,6 +167,7 @@ struct agent {
     uint64_t renew_ms;                        /* no HELLO for a new certificate before */
     uint64_t open_messages;                   /* at least so many are unfinished */
     bool changed;                             /* tell the waiting programs */
+    enum err broken; /* the profile cannot be read any more; ERR_OK: it can */
 
     struct buf scratch;        /* one user at a time */
     bool queued;               /* this turn queued a message */

@@ -245,8 +245,10 @@ enum err agent_me_load(struct agent *agent)
     struct card card;
     enum err e = ERR_OK;
 
-    if (!profile_me_get(agent->store, &me->row))
-        return ERR_NOT_FOUND;
+    if (!profile_me_get(agent->store, &me->row)) {
+        e = agent_store_failure(agent->store);
+        return e == ERR_OK ? ERR_NOT_FOUND : e;
+    }
     if (!profile_secret_get(agent->store, SECRET_IK, 0, &public_key, &secret_key)
         || public_key.len != 32 || secret_key.len != 64
         || card_parse(buf_bytes(&me->row.card), &card) != ERR_OK) {
@@ -521,7 +523,8 @@ static enum err take_hello(struct agent *agent, const struct message *message)
     link->new_incarnation = agent_sync_compares(agent);
     profile_me_put(agent->store, &me->row);
     if (MESSAGE_HAS(message, name) && name_valid(message->name))
-        profile_blob_set(agent->store, "broker_name", message->name, "the broker's label, last HELLO");
+        profile_blob_set(agent->store, "broker_name", message->name,
+                         "the broker's label, last HELLO");
     profile_secret_remove(agent->store, SECRET_INVITE, 0);
     read_certificate(me);
     take_limits(link, &message->limits);

@@ -44,6 +44,8 @@ enum err agent_self_get(struct agent *agent, struct agent_self *out)
     struct directory_entry entry;
     struct log_head head;
 
+    if (agent->broken != ERR_OK)
+        return agent->broken;
     buf_clear(&views->broker_name);
     profile_blob_get(agent->store, "broker_name", &views->broker_name);
     *out = (struct agent_self){ .name = bytes_of_text(me->row.name),
