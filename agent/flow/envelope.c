@@ -123,7 +123,7 @@ static struct bytes take_packed_array(struct take *take)
 static void take_log(struct take *take, struct envelope *out)
 {
     take_array_of(take, 2);
-    out->log_index = take_uint(take, UINT64_MAX);
+    out->log_index = take_uint(take, INT64_MAX);
     out->log_head = take_fixed(take, 32);
     out->has_log = true;
 }
@@ -146,7 +146,7 @@ static void take_field(struct take *take, uint64_t key, struct envelope *out)
         out->msg_id = take_fixed(take, 16);
         break;
     case KEY_TS:
-        out->ts_ms = take_uint(take, UINT64_MAX);
+        out->ts_ms = take_uint(take, INT64_MAX);
         break;
     case KEY_SCHEMA_VERSION:
         out->schema_version = (uint16_t)take_uint(take, UINT16_MAX);
@@ -170,7 +170,7 @@ static void take_field(struct take *take, uint64_t key, struct envelope *out)
         out->blobs = take_packed_array(take);
         break;
     case KEY_PEER_ACK:
-        out->peer_ack = take_uint(take, UINT64_MAX);
+        out->peer_ack = take_uint(take, INT64_MAX);
         out->has_peer_ack = true;
         break;
     case KEY_LOG:

@@ -63,6 +63,7 @@ static bool init0_consistent(const struct init0 *init)
            && (init->flags & ~(INIT0_OPK_USED | INIT0_ROTATE)) == 0
            && opk_used == (init->opk_id != 0) && rotate == (memcmp(init->prev_sid, none, 16) != 0)
            && init->pq_ct.len == pq_len && init->idle_s <= INIT0_IDLE_MAX_S
+           && init->ts_ms <= INT64_MAX && init->req_exp_ms <= INT64_MAX
            && memcmp(init->aid_a, init->aid_b, 32) != 0;
 }
 

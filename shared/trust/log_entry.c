@@ -38,8 +38,8 @@ enum err log_entry_parse(struct bytes packed, struct log_entry *out)
     struct take take = signed_array(packed, LOG_ENTRY_MAX, LOG_ENTRY_FIELDS);
     uint64_t type;
 
-    out->index = take_uint(&take, UINT64_MAX);
-    out->ts_ms = take_uint(&take, UINT64_MAX);
+    out->index = take_uint(&take, INT64_MAX);
+    out->ts_ms = take_uint(&take, INT64_MAX);
     type = take_uint(&take, UINT8_MAX);
     take_copy(&take, out->aid, 32);
     take_copy(&take, out->card_hash, 32);

@@ -55,7 +55,8 @@ static bool frame_fields_good(const uint8_t *fh, const struct frame_view *frame)
 
     return fh[0] == FRAME_VERSION && suite_bit(frame->suite) != 0
            && (frame->flags & ~FRAME_WANTS_RECEIPT) == 0
-           && (first ? frame->seq == 1 : frame->seq >= 1);
+           && (first ? frame->seq == 1 : frame->seq >= 1 && frame->seq <= INT64_MAX)
+           && frame->expires_ms <= INT64_MAX;
 }
 
 enum err frame_parse(struct bytes bytes, struct frame_view *out)

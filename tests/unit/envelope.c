@@ -136,6 +136,16 @@ static void put_pair(struct buf *out)
     pack_uint(out, 1);
     pack_uint(out, 1);
 }
+static void put_beyond(struct buf *out)
+{
+    pack_uint(out, UINT64_C(1) << 63);
+}
+static void put_log_beyond(struct buf *out)
+{
+    pack_array(out, 2);
+    pack_uint(out, UINT64_C(1) << 63);
+    pack_bin(out, bytes_of(head, 32));
+}
 static void put_log(struct buf *out)
 {
     pack_array(out, 2);
@@ -163,7 +173,9 @@ Test(envelope, fields)
         { "blobs", 10, put_nested, ERR_OK },
         { "blobs no array", 10, put_number, ERR_SCHEMA },
         { "peer ack", 11, put_large, ERR_OK },
+        { "peer ack of 2^63", 11, put_beyond, ERR_SCHEMA },
         { "log", 12, put_log, ERR_OK },
+        { "entry 2^63 of the log", 12, put_log_beyond, ERR_SCHEMA },
         { "log without head", 12, put_empty_array, ERR_SCHEMA },
         { "log with a number for the head", 12, put_pair, ERR_SCHEMA },
         { "wake as number", 13, put_number, ERR_SCHEMA },

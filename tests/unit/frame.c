@@ -73,6 +73,8 @@ Test(frame, refuses)
         { "flag bit 1", 3, 2, 0, ERR_SCHEMA },
         { "seq 0", 91, 0, 0, ERR_SCHEMA },
         { "seq 2", 91, 2, 0, ERR_OK },
+        { "seq of 2^63 and more", 84, 0x80, 0, ERR_SCHEMA },
+        { "expires after 2^63", 92, 0x80, 0, ERR_SCHEMA },
         { "hlen 81", 101, 81, 0, ERR_SCHEMA },
         { "hlen 32", 101, 32, 0, ERR_SCHEMA },
         { "hlen high byte", 100, 1, 0, ERR_SCHEMA },

@@ -102,6 +102,7 @@ Test(log_entry, chain)
         { "the same again", 0, 100, ENTRY_ENROL, { 0 }, ERR_CONFLICT },
         { "one left out", 2, 100, ENTRY_CARD, { 0 }, ERR_CONFLICT },
         { "time runs backwards", 1, 99, ENTRY_CARD, { 0 }, ERR_CONFLICT },
+        { "after the end of time", 1, UINT64_C(1) << 63, ENTRY_CARD, { 0 }, ERR_SCHEMA },
         { "same time", 1, 100, ENTRY_CARD, { 0 }, ERR_OK },
         { "card with extra", 2, 100, ENTRY_CARD, { (const uint8_t *)"\1\1a", 3 }, ERR_SCHEMA },
         { "revoked without reason", 2, 100, ENTRY_REVOKE, { 0 }, ERR_SCHEMA },
