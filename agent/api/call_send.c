@@ -373,6 +373,28 @@ static bool waits_for_somebody(const struct outgoing_info *info)
     return info->waits_for == WAITS_FOR_CONSENT || info->waits_for == WAITS_FOR_APPROVAL;
 }
 
+/* What the broker presents as the recipient is not to be believed: nothing was sealed. */
+static bool not_believed(const struct outgoing_info *info)
+{
+    return info->state == OUT_QUEUED && !info->has_session
+           && (info->wire == ERR_CERT_INVALID || info->wire == ERR_CERT_EXPIRED);
+}
+
+static void end_not_believed(struct call *call, struct sending *s, const struct outgoing_info *info)
+{
+    struct failure failure;
+
+    give(call, info);
+    failure_of_err(&failure, info->wire, s->name);
+    snprintf(failure.message, sizeof failure.message,
+             info->wire == ERR_CERT_EXPIRED
+                 ? "certificate of \"%.64s\" expired and no newer one can be had; the message "
+                   "stays queued"
+                 : "credential of \"%.64s\" does not verify; the message stays queued",
+             s->name);
+    fail_about(call, s, &failure);
+}
+
 static void wait_any(struct call *call, struct sending *s, const struct outgoing_info *info)
 {
     struct failure failure;
@@ -386,6 +408,8 @@ static void wait_any(struct call *call, struct sending *s, const struct outgoing
     } else if (!call->offline && call_link_refused(call, &failure)) {
         give(call, info);
         fail_about(call, s, &failure);
+    } else if (not_believed(info)) {
+        end_not_believed(call, s, info);
     } else if (call->offline
                || (waits_for_somebody(info)
                    && call_reach(call, word_deadline(call, s)) != REACH_WAITING)) {
@@ -408,6 +432,8 @@ static void wait_state(struct call *call, struct sending *s, const struct outgoi
         give(call, info);
         note_consent(call, s, info);
         call_end(call, 0);
+    } else if (not_believed(info)) {
+        end_not_believed(call, s, info);
     } else if (call->offline || call->now_ms >= call->wake_ms) {
         end_timeout(call, s, info);
     } else if (call_link_refused(call, &failure)) {

@@ -199,8 +199,8 @@ static void open_answered(struct agent *agent, struct agent_opening *opening)
     if (e == ERR_BUSY)
         return; /* the log is on its way */
     opening->answered = false;
-    if (e == ERR_OK && peer.peer_id != peer_id)
-        e = ERR_AUTH;
+    if (e == ERR_SCHEMA || (e == ERR_OK && peer.peer_id != peer_id))
+        e = ERR_CERT_INVALID; /* no credential at all, or of somebody else */
     if (e == ERR_OK)
         e = agent_session_open(agent, &peer, &cred, opening);
     if (e == ERR_OK || e == ERR_NOT_FOUND) {

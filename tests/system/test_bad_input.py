@@ -205,6 +205,24 @@ def split_view():
         assert w.json("carol", "recv", check=4).error["code"] == "not_joined"
 
 
+@test("bad input: a controller that presents a forged credential is not believed (7 certificate_invalid)")
+def forged_credential():
+    with World() as w:
+        w.init_broker()
+        w.start_broker()
+        w.join("builder", "reviewer")
+        w.stop_broker()
+        subprocess.run(["sqlite3", w.database, "UPDATE certificate SET sig = randomblob(64) WHERE agent_id = "
+                        "(SELECT agent_id FROM agent WHERE name = 'reviewer')"], check=True)
+        w.start_broker()
+        for flags in ([], ["--wait", "stored", "-t", "20s"]):
+            told = w.json("builder", "send", "reviewer", "secret", *flags, check=7)
+            assert told.error["code"] == "certificate_invalid" and "reviewer" in told.error["message"], told
+            assert told.lines[0]["state"] == "queued" and told.error["id"] == told.lines[0]["id"], told
+            assert told.took < 5, told
+        assert w.ctl("queues", "--json").lines == [], "nothing was sealed"
+
+
 FILE_SYSTEM_SOURCE = r"""
 #define _GNU_SOURCE
 #include <dlfcn.h>
