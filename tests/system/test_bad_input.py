@@ -55,10 +55,11 @@ def broker_disk():
         w.init_broker()
         saved = os.path.join(w.root, "saved")
         shutil.copytree(w.broker_dir, saved)
+        # the shell stays, and is the way in: sealpostd itself lets nobody look at it
         script = (f"mount -t tmpfs -o size=168m,mode=750 none '{w.broker_dir}' && cp -a '{saved}/.' '{w.broker_dir}' && "
-                  f"exec '{world.BIN}/sealpostd' run")
-        log = open(os.path.join(w.root, "broker.log"), "ab")
-        w.broker = subprocess.Popen([*namespace(), "sh", "-c", script], env=w.env, stdout=log, stderr=log)
+                  f"{{ setpriv --pdeathsig KILL '{world.BIN}/sealpostd' run & wait $!; }}")
+        with open(os.path.join(w.root, "broker.log"), "ab") as log:
+            w.broker = subprocess.Popen([*namespace(), "sh", "-c", script], env=w.env, stdout=log, stderr=log)
         w.children.append(w.broker)
         inside = f"/proc/{w.broker.pid}/root{w.broker_dir}"
         w.env["SEALPOST_CONTROL"] = os.path.join(inside, "control.sock")
