@@ -25,10 +25,15 @@ struct agent_store;
 struct invite; /* shared/trust/invite.h */
 
 enum agent_consent { CONSENT_ASK, CONSENT_CIRCLE, CONSENT_ANY };
+enum agent_cipher { CIPHER_AUTO, CIPHER_CHACHA20, CIPHER_AES256 };
 
 struct agent_settings {
     char endpoint[300]; /* "tcp://HOST:PORT"; empty: as joined */
     enum agent_consent consent;
+    bool trust_verified;     /* talk only with verified peers */
+    char accept_names[1025]; /* globs separated by spaces: accepted at once */
+    char send_to[1025];      /* globs separated by spaces: who may be written to; empty: anybody */
+    enum agent_cipher cipher;
     uint64_t ttl_ms; /* life of a message, default 7 d */
     uint64_t inbox_keep_ms, sent_keep_ms, dead_keep_ms;
     char description[257]; /* published in the card's info */
@@ -166,6 +171,147 @@ enum err agent_peers_each(struct agent *agent,
 void agent_presence_ask(struct agent *agent, const uint8_t aid[static 32]);
 unsigned agent_presence_pending(const struct agent *agent);
 
+/* ------------------------------------------------------------------ trust */
+
+/* What stands under a name or id:FINGERPRINT, whatever its trust: for verify and for people. */
+struct peer_names {
+    uint8_t aid[32];     /* pinned, else the one the log binds */
+    bool replaced;       /* another aid stands under the pinned name: */
+    uint8_t new_aid[32]; /* this one */
+};
+/* ERR_UNKNOWN_AGENT. */
+enum err agent_peer_names(struct agent *agent, const char *peer, struct peer_names *out);
+
+/*
+ * A person has compared: `print` is the fingerprint (first 20 bytes of the aid) that `peer` told
+ * over another channel.  ERR_UNKNOWN_AGENT; ERR_AUTH: it is another's, nothing was changed;
+ * ERR_KEY_CHANGED: it is the new one's, which only `replace` takes (the old pin ends, its sessions
+ * are closed, what is queued for the name goes to the new one).
+ */
+enum err agent_verify(struct agent *agent, const char *peer, const uint8_t print[static 20],
+                      bool replace, uint8_t aid[static 32]);
+
+enum log_kind { LOG_ENROLLED = 1, LOG_CARD, LOG_REVOKED };
+
+struct log_info {
+    uint64_t index, at_ms;
+    enum log_kind kind;
+    struct bytes name, circles; /* circles: one space between */
+    uint8_t aid[32], head[32];
+    uint64_t gen; /* 0: not known */
+};
+/* The verified copy, ascending, from index `from` on. */
+enum err agent_log_each(struct agent *agent, uint64_t from,
+                        void (*each)(void *ctx, const struct log_info *entry), void *ctx);
+
+/* A person has dealt with the alarms of this code.  ERR_NOT_FOUND: none is open. */
+enum err agent_alarm_clear(struct agent *agent, const char *code);
+
+/* ------------------------------------------------------------------ consent */
+
+/* A request that waits for an answer, of either direction. */
+struct request_info {
+    bool incoming, live;
+    uint8_t session[16], aid[32];
+    struct bytes peer, circles, media_type, body; /* body: a stranger's words */
+    enum peer_trust trust;
+    uint64_t made_ms, expires_ms;
+};
+enum err agent_requests_each(struct agent *agent,
+                             void (*each)(void *ctx, const struct request_info *request),
+                             void *ctx);
+
+/*
+ * Asks for contact with an introduction (which may be empty).  The session comes about when the
+ * broker has answered; `id` is the introduction's, and agent_contact_get() follows it.
+ * Errors as agent_send().
+ */
+struct contact_request {
+    uint8_t to[32];
+    struct bytes body;
+    bool live; /* a session of its own, idle after 30 min, answer needed within 300 s */
+};
+enum err agent_request(struct agent *agent, const struct contact_request *request,
+                       uint8_t id[static 16]);
+
+/* ERR_KEY_CHANGED.  `answered`: a request was held and is a session now (`sid`); else the consent
+ * is written down for later.  Unblocks. */
+enum err agent_accept(struct agent *agent, const uint8_t aid[static 32], bool *answered,
+                      uint8_t sid[static 16]);
+/* ERR_NOT_FOUND: no request is held (with `block` that is no error).  With `block` nothing is told
+ * to the sender, now and later. */
+enum err agent_reject(struct agent *agent, const uint8_t aid[static 32], bool block, bool *answered,
+                      uint8_t sid[static 16]);
+
+/* ------------------------------------------------------------------ sessions */
+
+enum session_phase {
+    PHASE_ASKED = 1,
+    PHASE_WAS_ASKED,
+    PHASE_ACTIVE,
+    PHASE_CLOSED,
+    PHASE_REJECTED,
+    PHASE_EXPIRED,
+    PHASE_ROTATED,
+    PHASE_BROKEN
+};
+
+struct session_info {
+    uint8_t id[16], aid[32];
+    struct bytes peer;
+    enum session_phase phase;
+    bool live;
+    uint8_t suite;
+    uint64_t sent_seq, received_seq, skipped_keys;
+    uint64_t opened_ms, last_ms, expires_ms; /* 0: not yet, never */
+    const char *reason;                      /* of an ended one; NULL: none */
+};
+/* Of one peer (NULL: all); `all`: ended ones too. */
+enum err agent_sessions_each(struct agent *agent, const uint8_t *aid, bool all,
+                             void (*each)(void *ctx, const struct session_info *session),
+                             void *ctx);
+/* ERR_NOT_FOUND */
+enum err agent_session_get(struct agent *agent, const uint8_t sid[static 16],
+                           struct session_info *out);
+/* The session of the introduction or message `id`.  ERR_NOT_FOUND: not yet sealed into one. */
+enum err agent_session_of(struct agent *agent, const uint8_t id[static 16],
+                          struct session_info *out);
+
+/* Ends the sessions with a peer (`sid`: only that one), signed; our keys are wiped when it returns.
+ * ERR_STATE: messages to it are not final, and `even_undelivered` is false.  ERR_NOT_FOUND. */
+enum err agent_close(struct agent *agent, const uint8_t aid[static 32], const uint8_t *sid,
+                     bool even_undelivered);
+/* A fresh handshake inside the active session; `sid` is the new one's. ERR_NOT_FOUND. */
+enum err agent_rotate(struct agent *agent, const uint8_t aid[static 32], uint8_t sid[static 16]);
+/* New dk, tk and prekeys under the same identity: card gen + 1. */
+enum err agent_rotate_keys(struct agent *agent);
+
+/* Ends this agent at the controller: sessions are closed at once, LEAVE goes out when the link is
+ * up; agent_self_get() says SELF_REVOKED when the broker has agreed.  Final. */
+enum err agent_leave_broker(struct agent *agent);
+
+/* ------------------------------------------------------------------ what happened */
+
+enum news_kind {
+    NEWS_MESSAGE, /* id, aid, outgoing: it is in that state now */
+    NEWS_REQUEST, /* sid, aid: a request is held now */
+    NEWS_SESSION, /* sid, aid: it has another phase */
+    NEWS_ALARM,   /* aid (zeros: none), text: its code */
+    NEWS_LINK     /* up; text: why it is down */
+};
+
+/* Only while the process runs: the last 1,024, numbered from 1. */
+struct agent_news {
+    uint64_t number, at_ms;
+    enum news_kind kind;
+    uint8_t id[16], sid[16], aid[32];
+    unsigned outgoing; /* enum outgoing_state */
+    bool up;
+    char text[128];
+};
+/* The first with a number above `after`.  False: none yet. */
+bool agent_news_next(const struct agent *agent, uint64_t after, struct agent_news *out);
+
 /* ------------------------------------------------------------------ mail out */
 
 enum outgoing_state {
@@ -207,8 +353,9 @@ struct send_request {
     struct bytes body, media_type;
     bool has_reply_to;
     uint8_t reply_to[16];
-    bool has_id;    /* the caller's own 16 random bytes, so that it can ask again after a */
-    uint8_t id[16]; /* crash: a message of this id that exists is a success, nothing new */
+    bool has_id;            /* the caller's own 16 random bytes, so that it can ask again after a */
+    uint8_t id[16];         /* crash: a message of this id that exists is a success, nothing new */
+    const uint8_t *session; /* NULL: the peer's session; else this live one, and no other */
 };
 
 /* Committed when it returns.  ERR_TOO_LARGE, ERR_QUOTA (outbox full), ERR_KEY_CHANGED, ERR_BLOCKED,
@@ -243,7 +390,8 @@ struct incoming_filter {
     bool unread, done;         /* which states: new and handed; done and failed */
     const uint8_t (*from)[32]; /* NULL: anybody */
     size_t from_count;
-    uint64_t newest; /* 0: all; else only the newest so many */
+    const uint8_t *session; /* only this live session's; NULL: all but those of live sessions */
+    uint64_t newest;        /* 0: all; else only the newest so many */
 };
 
 /* Oldest first; with bodies. */
