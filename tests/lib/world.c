@@ -124,14 +124,21 @@ static struct store_options store_options_of(struct world *world)
     return options;
 }
 
+void world_signer_seed(const struct world *world, uint8_t seed[static 32])
+{
+    memset(seed, 0, 32);
+    seed[0] = 1;
+    put_u64(seed + 1, world->seed);
+}
+
 void world_broker_start(struct world *world)
 {
     struct store_options options = store_options_of(world);
     struct controller_settings settings;
-    uint8_t seed[32] = { 1 };
+    uint8_t seed[32];
     struct signer *signer;
 
-    put_u64(seed + 1, world->seed);
+    world_signer_seed(world, seed);
     must(world, store_open(&world->store, &options), "store_open");
     signer_new(&signer, seed);
     world->signer = signer;

@@ -22,6 +22,7 @@ struct trip {
     struct buf head, body;
     size_t part_count;
     uint32_t part_len[63];
+    bool made_up; /* by whoever sits between: it is not shown to him */
 };
 
 struct known_key {
@@ -66,6 +67,11 @@ struct world {
     struct known_key *keys;
     size_t key_count, key_cap;
 
+    /* Somebody between the broker and the agents (tests/lib/liar.h).  Sees each message where it
+     * arrives, and may change it; false: it does not arrive. */
+    bool (*between)(void *ctx, struct trip *trip);
+    void *between_ctx;
+
     struct trip *trips; /* by arrival */
     uint64_t trip_order, last_conn;
     struct world_agent *agents[WORLD_AGENTS_MAX];
@@ -83,6 +89,8 @@ _Noreturn void world_fail(const struct world *world, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
 void world_fill(struct world *world, uint8_t *out, size_t len);
+/* The controller's root key is made of it. */
+void world_signer_seed(const struct world *world, uint8_t seed[static 32]);
 
 /* world_link.c */
 void link_ports(struct world_agent *who);
@@ -92,6 +100,9 @@ void link_cut(struct world *world, struct world_agent *who);
 void link_clear(struct world *world);
 void link_invite_key(struct world *world, const uint8_t key[static 32], int64_t invite_id);
 void link_agent_gone(struct world_agent *who);
+/* A message that its sender never wrote, over the agent's connection. */
+void link_make_up(struct world_agent *who, enum trip_kind kind, struct bytes head,
+                  const struct bytes *parts, size_t count);
 uint64_t link_next_ms(const struct world *world);
 /* Everything that arrives now. */
 void link_arrive(struct world *world);

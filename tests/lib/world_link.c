@@ -255,6 +255,22 @@ void link_ports(struct world_agent *who)
                                        port_connect, port_disconnect, port_send,    port_changed };
 }
 
+void link_make_up(struct world_agent *who, enum trip_kind kind, struct bytes head,
+                  const struct bytes *parts, size_t count)
+{
+    struct trip *trip = trip_new(who, kind);
+
+    buf_append(&trip->head, head.at, head.len);
+    trip->part_count = count;
+    for (size_t i = 0; i < count; i++) {
+        buf_append(&trip->body, parts[i].at, parts[i].len);
+        trip->part_len[i] = (uint32_t)parts[i].len;
+    }
+    trip->at_ms = who->world->now_ms;
+    trip->made_up = true;
+    trip_start(who->world, trip);
+}
+
 void link_agent_gone(struct world_agent *who)
 {
     struct world *world = who->world;
@@ -452,6 +468,12 @@ void link_arrive(struct world *world)
         struct trip *trip = world->trips;
 
         world->trips = trip->next;
+        if (world->between && !trip->made_up
+            && (trip->kind == TRIP_TO_BROKER || trip->kind == TRIP_TO_AGENT)
+            && !world->between(world->between_ctx, trip)) {
+            trip_free(trip);
+            continue;
+        }
         if (trip->kind == TRIP_TO_BROKER) {
             struct request *request = world->flow ? request_of(world, trip) : NULL;
 
