@@ -2,6 +2,7 @@
 
 #include "agent/crypto/sign.h"
 #include "agent/flow/contact.h"
+#include "agent/flow/incoming.h"
 #include "agent/flow/link.h"
 #include "agent/flow/outgoing.h"
 #include "agent/flow/session.h"
@@ -401,6 +402,7 @@ void agent_events_answer(struct agent *agent, const struct agent_asked *asked, e
             agent_session_lost(agent, &session);
         }
     }
+    agent_incoming_resume(agent);
     if (asked->number)
         agent_sync_compared(agent);
 }

@@ -142,10 +142,11 @@ struct agent {
     struct agent_presence *presences;
     struct agent_delivery *deliveries, **deliveries_end;
 
-    uint64_t delivered_to; /* highest position delivered since HELLO */
-    uint64_t known_to;     /* highest position that was settled before HELLO */
-    uint64_t unacked;      /* items taken in since the last ACK went out */
-    uint64_t ack_due_ms;   /* elapsed clock; UINT64_MAX: nothing to acknowledge */
+    uint64_t delivered_to;   /* highest position delivered since HELLO */
+    uint64_t known_to;       /* highest position that was settled before HELLO */
+    uint64_t early_position; /* a frame that came before its session's acceptance */
+    uint64_t unacked;        /* items taken in since the last ACK went out */
+    uint64_t ack_due_ms;     /* elapsed clock; UINT64_MAX: nothing to acknowledge */
     bool ack_flying;
     bool ack_stuck;        /* refused for good: HELLO starts anew, at ack_due_ms if ever */
     unsigned ack_refusals; /* A2A_RECEIPT in a row */

@@ -269,7 +269,21 @@ static void name_frame(struct profile_ack *ack, const struct profile_session *se
     ack->seq = seq;
 }
 
-static void take_frame(struct agent *agent, const struct wire_item *item, struct bytes part,
+/* A frame in a session that I asked for, and the acceptance did not come before it as it should:
+ * the broker is asked for it, once.  False: the answer is awaited. */
+static bool acceptance_is_known(struct agent *agent, const struct profile_session *session,
+                                uint64_t position)
+{
+    if (session->state != SESSION_ASKED || agent->early_position == position)
+        return true;
+    agent->early_position = position;
+    if (!agent_chain_ask(agent, session))
+        agent->hello_wanted = true; /* unasked: begin again */
+    return false;
+}
+
+/* False: it must wait. */
+static bool take_frame(struct agent *agent, const struct wire_item *item, struct bytes part,
                        struct profile_ack *ack)
 {
     struct profile_received received = { 0 };
@@ -277,16 +291,18 @@ static void take_frame(struct agent *agent, const struct wire_item *item, struct
     struct frame_view view;
 
     if (frame_parse_whole(part, &view) != ERR_OK || view.kind != item->kind)
-        return;
+        return true;
     frame_digest(&view, ack->digest);
     if (memcmp(view.recipient, agent->me.row.id, 32) != 0)
-        return;
+        return true;
     if (!find_session(agent, view.scope, view.sender, &session)) {
         agent_chain_adopt(agent, view.scope, view.sender);
-        return;
+        return true;
     }
+    if (!acceptance_is_known(agent, &session, item->position))
+        return false;
     if (session.state == SESSION_ASKED || session.state == SESSION_WAS_ASKED)
-        return;
+        return true;
     name_frame(ack, &session, view.seq);
     profile_received_get(agent->store, session.session_id, session.peer_id, &received);
     CRASH_POINT("recv.known");
@@ -297,6 +313,7 @@ static void take_frame(struct agent *agent, const struct wire_item *item, struct
     else if (was_accepted(agent, &session))
         ack->status = RECEIPT_REFUSED;
     buf_free(&received.missing);
+    return true;
 }
 
 static void take_tombstone(struct agent *agent, const struct wire_item *item,
@@ -341,7 +358,7 @@ static void take_event(struct agent *agent, struct bytes part)
 
 /* ------------------------------------------------------------------ items */
 
-/* What became of the item; false: it must wait for the log. */
+/* What became of the item; false: it must wait for the log, or for an acceptance. */
 static bool settle_item(struct agent *agent, const struct wire_item *item, struct bytes part,
                         struct profile_ack *ack)
 {
@@ -360,8 +377,7 @@ static bool settle_item(struct agent *agent, const struct wire_item *item, struc
         return true;
     case ITEM_ACCEPT:
     case ITEM_DATA:
-        take_frame(agent, item, part, ack);
-        return true;
+        return take_frame(agent, item, part, ack);
     case ITEM_RECEIPT:
     case ITEM_EVENT:
     case ITEM_NOTICE:
@@ -502,6 +518,7 @@ void agent_incoming_forget(struct agent *agent)
     while (agent->deliveries)
         drop_delivery(agent);
     agent->delivered_to = 0;
+    agent->early_position = 0;
     agent->unacked = 0;
     agent->ack_due_ms = UINT64_MAX;
     agent->ack_flying = false;

@@ -12,7 +12,7 @@
 
 void agent_deliver(struct agent *agent, struct bytes head, const struct message *message,
                    const struct bytes *parts, size_t count);
-/* The log has grown: what waited for it goes on. */
+/* The log has grown, or the broker told a session's events: what waited for it goes on. */
 void agent_incoming_resume(struct agent *agent);
 /* HELLO: the broker delivers anew. */
 void agent_incoming_forget(struct agent *agent);
