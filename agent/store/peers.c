@@ -8,7 +8,7 @@
 #define STATEMENTS(X)                                                                              \
     X(GET, PEER_COLUMNS " WHERE peer_id = ?1")                                                     \
     X(FIND, PEER_COLUMNS " WHERE id = ?1")                                                         \
-    X(PINNED, PEER_COLUMNS " WHERE name = ?1 AND id <> ?2 AND pin IN (1, 2) LIMIT 1")              \
+    X(PINNED, PEER_COLUMNS " WHERE name = ?1 AND id <> ?2 AND pin IN (1, 2, 3) LIMIT 1")           \
     X(HAS_PIN, "SELECT 1 FROM peer WHERE name = ?1 AND pin = ?2 LIMIT 1")                          \
     X(ADD, "INSERT INTO peer (id, name, pin, first_seen_ms) VALUES (?1, ?2, 0, ?3)")               \
     X(LEARN, "UPDATE peer SET identity_key = ?2, card_gen = ?3, card_hash = ?4, credential = ?5"   \

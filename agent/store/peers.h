@@ -25,7 +25,8 @@ struct profile_peer {
 bool profile_peer_get(struct agent_store *store, int64_t peer_id, struct profile_peer *out);
 bool profile_peer_find(struct agent_store *store, const uint8_t aid[static 32],
                        struct profile_peer *out);
-/* Another agent's pin on this name, first use or verified. */
+/* Another agent's pin on this name: first use, verified, or changed and not yet decided by a
+ * person. */
 bool profile_peer_pinned(struct agent_store *store, const char *name, const uint8_t but[static 32],
                          struct profile_peer *out);
 /* Is there an agent known by this name with this pin? */
