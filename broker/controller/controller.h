@@ -91,6 +91,25 @@ enum err controller_card_proceed(struct controller *controller, int64_t agent_id
                                  struct bytes packed, const uint8_t card_sig[static 64],
                                  const struct card *card, uint64_t now_ms);
 
+/* ---- ending -----------------------------------------------------------------------------------
+ */
+
+/*
+ * The agent's card counts for nothing any more: entry REVOKE, state, audit.  What it had at the
+ * broker is the flow's to end.  `note` is the operator's, for the audit.  ERR_NOT_FOUND;
+ * ERR_CERT_REVOKED: it is already.
+ */
+enum err controller_revoke(struct controller *controller, int64_t agent_id,
+                           const struct revocation *revocation, uint64_t now_ms, const char *who,
+                           const char *note);
+
+/* "operator", "lost", "stolen", "replaced", "left". */
+const char *revocation_word(uint8_t reason);
+
+/* What LEAVE says: fresh, and signed over the current card.  ERR_STALE_TS, ERR_AUTH. */
+enum err controller_leave_check(struct controller *controller, int64_t agent_id, uint64_t ts_ms,
+                                const uint8_t sig[static 64], uint64_t now_ms);
+
 /* Is `tk` somebody's: an agent's or an invite's that is still in the key set? */
 enum err controller_key_taken(struct controller *controller, const uint8_t key[static 32],
                               uint64_t now_ms, bool *taken);

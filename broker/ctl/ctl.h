@@ -10,6 +10,7 @@
 int cmd_invite(struct cli *cli);
 int cmd_status(struct cli *cli);
 int cmd_agents(struct cli *cli);
+int cmd_revoke(struct cli *cli);
 int cmd_queues(struct cli *cli);
 int cmd_config(struct cli *cli);
 int cmd_stop(struct cli *cli);

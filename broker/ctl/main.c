@@ -43,6 +43,14 @@ static const char *const agents_examples[]
     = { "sealpostctl agents", "sealpostctl agents --approve alice", NULL };
 static const char *const agents_emits[] = { "agent", "error", NULL };
 
+static const struct cli_arg revoke_args[] = { { "NAME", true, false }, { 0 } };
+static const struct cli_flag revoke_flags[]
+    = { { "reason", 0, "WHY", "operator", false, "operator, lost, stolen or replaced" },
+        { "note", 0, "TEXT", NULL, false, "for the audit" },
+        { 0 } };
+static const char *const revoke_examples[]
+    = { "sealpostctl revoke reviewer", "sealpostctl revoke reviewer --reason stolen --yes", NULL };
+
 static const char *const queues_examples[]
     = { "sealpostctl queues", "sealpostctl queues reviewer", NULL };
 static const char *const queues_emits[] = { "queue", "frame", "error", NULL };
@@ -85,6 +93,17 @@ static const struct cli_verb verbs[] = {
       .emits = agents_emits,
       .impact = CLI_DANGER,
       .run = cmd_agents },
+    { .name = "revoke",
+      .stage = "S2",
+      .summary = "ends an agent for good: connection, sessions and mail; asks",
+      .args = revoke_args,
+      .flags = revoke_flags,
+      .examples = revoke_examples,
+      .exits = exits_named,
+      .emits = agents_emits,
+      .see_also = "sealpostctl agents, sealpost leave",
+      .impact = CLI_DANGER,
+      .run = cmd_revoke },
     { .name = "queues",
       .stage = "S1",
       .summary = "mail that waits; with NAME its frames, never content",

@@ -35,6 +35,7 @@ struct connection {
     struct outgoing *backlog, **backlog_end; /* what libzmq did not take yet; owned */
     size_t backlog_count;
     uint64_t backlog_ms;     /* since when */
+    bool revoked;            /* its agent is: whatever it says is answered so */
     uint64_t kick_ms;        /* it is ended then; 0: it stays */
     const char *kick_reason; /* a literal */
     struct connection *next; /* of a walk's list */

@@ -115,6 +115,19 @@ void listener_kick(struct listener *listener, uint64_t number, const char *reaso
     listener->kicks++;
 }
 
+void listener_revoke(struct listener *listener, const uint8_t key[static CURVE_KEY_LEN],
+                     uint64_t now_ms)
+{
+    struct connection *each;
+
+    for (size_t i = 0; (each = table_next(&listener->connections.by_number, &i));) {
+        if (memcmp(each->key, key, CURVE_KEY_LEN) != 0)
+            continue;
+        each->revoked = true;
+        listener_kick(listener, each->number, "revoked", now_ms);
+    }
+}
+
 void listener_end_kicked(struct listener *listener, uint64_t now_ms)
 {
     struct connection *each;

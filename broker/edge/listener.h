@@ -55,6 +55,9 @@ void listener_forget_silent(struct listener *listener, uint64_t now_ms);
 /* Ends a connection's TCP a moment later, so that what was sent before leaves; nothing more is
  * taken from it.  What it was is forgotten when the monitor says so. */
 void listener_kick(struct listener *listener, uint64_t number, const char *reason, uint64_t now_ms);
+/* Its agent is revoked: every connection of the key ends so, and is told why if it still speaks. */
+void listener_revoke(struct listener *listener, const uint8_t key[static CURVE_KEY_LEN],
+                     uint64_t now_ms);
 /* Ends those whose moment has come. */
 void listener_end_kicked(struct listener *listener, uint64_t now_ms);
 

@@ -83,6 +83,8 @@ static void depart(struct loop *loop, struct outgoing *out, uint64_t now_ms)
         break;
     case OUT_KEY_DROP:
         gate_drop(loop->gate, out->key);
+        if (out->revoked)
+            listener_revoke(&loop->listener, out->key, now_ms);
         break;
     case OUT_KICK:
         listener_kick(&loop->listener, out->conn, "told", now_ms);

@@ -138,7 +138,11 @@ static void turn_away(struct listener *listener, struct connection *connection,
     struct message message;
 
     (void)message_decode(&message, *head, parts, FROM_AGENT); /* for rid and verb */
-    refuse(listener, connection, &message, connection->is_invite ? ERR_TOKEN : ERR_AUTH, 0, now_ms);
+    refuse(listener, connection, &message,
+           connection->revoked     ? ERR_CERT_REVOKED
+           : connection->is_invite ? ERR_TOKEN
+                                   : ERR_AUTH,
+           0, now_ms);
     listener_kick(listener, connection->number, "key_gone", now_ms);
 }
 
@@ -217,7 +221,7 @@ static struct arrival *take_parcel(struct listener *listener, struct parcel *par
                                    : open_parcel(listener, parcel, key, connection, room, now_ms);
     }
     connection = connection_by_routing(&listener->connections, id);
-    if (connection && connection->kick_ms) {
+    if (connection && connection->kick_ms && !connection->revoked) {
         return NULL;
     } else if (connection && memcmp(connection->key, who, sizeof who) == 0) {
         head = bytes_of(zmq_msg_data(&parcel->part[1]), zmq_msg_size(&parcel->part[1]));

@@ -114,6 +114,8 @@ static enum err run(struct command *command, const char *verb, bool *last)
         return control_invite(command);
     if (strcmp(verb, "agents") == 0)
         return control_agents(command);
+    if (strcmp(verb, "revoke") == 0)
+        return control_revoke(command);
     if (strcmp(verb, "queues") == 0)
         return control_queues(command);
     if (strcmp(verb, "status") == 0)

@@ -8,6 +8,7 @@
 #ifndef FLOW_CONTROL_H
 #define FLOW_CONTROL_H
 #include "broker/flow/flow_internal.h"
+#include "broker/store/directory.h"
 #include "shared/json/object.h"
 
 struct command {
@@ -21,6 +22,7 @@ struct command {
 /* Each appends its answers to `lines`.  Anything but ERR_OK is the store's: the turn fails. */
 enum err control_invite(struct command *command);
 enum err control_agents(struct command *command);
+enum err control_revoke(struct command *command);
 enum err control_queues(struct command *command);
 enum err control_status(struct command *command, const char *state);
 
@@ -30,6 +32,9 @@ bool command_flag(const struct command *command, const char *key);
 uint64_t command_number(const struct command *command, const char *key, uint64_t otherwise);
 size_t command_args(const struct command *command);
 const char *command_arg(const struct command *command, size_t i); /* "" if it is no text */
+
+/* The object `agent` of docs: cli 5.1. */
+enum err control_agent_put(struct command *command, const struct agent_row *agent);
 
 /* The error that ends the answer. */
 void command_fail(struct command *command, int exit, const char *code, const char *hint,

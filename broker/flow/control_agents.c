@@ -3,6 +3,7 @@
 
 #include "broker/controller/controller.h"
 #include "broker/flow/control.h"
+#include "broker/flow/directory.h"
 #include "broker/store/directory.h"
 #include "broker/store/invites.h"
 #include "broker/store/prekeys.h"
@@ -33,7 +34,7 @@ static enum err facts_of(struct command *command, const struct agent_row *agent,
     return e == ERR_NOT_FOUND ? ERR_OK : e;
 }
 
-static enum err put_agent(struct command *command, const struct agent_row *agent)
+enum err control_agent_put(struct command *command, const struct agent_row *agent)
 {
     struct flow *flow = command->flow;
     bool online = peer_online(flow, agent->agent_id);
@@ -146,7 +147,7 @@ static enum err list(struct command *command, const char *name)
     qsort(rows, count, sizeof *rows, by_name);
     for (size_t i = 0; i < count && e == ERR_OK && !pending; i++)
         if (!name || strcmp(rows[i]->name, name) == 0) {
-            e = put_agent(command, rows[i]);
+            e = control_agent_put(command, rows[i]);
             found++;
         }
     free(rows);
@@ -192,8 +193,9 @@ static enum err approve(struct command *command, const char *name)
         return ERR_STORE;
     reply_key_add(command->reply, agent->transport_key, false, agent_id, agent->aid,
                   agent->identity_key);
+    say_log_moved(flow, command->reply);
     log_event(LOG_INFO, "approved", "agent=%s", agent->name);
-    return put_agent(command, agent);
+    return control_agent_put(command, agent);
 }
 
 static enum err deny(struct command *command, const char *name)

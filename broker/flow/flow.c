@@ -2,6 +2,7 @@
 
 #include "broker/flow/flow_internal.h"
 #include "broker/flow/journal.h"
+#include "broker/flow/revoke.h"
 #include "broker/store/directory.h"
 #include "broker/store/invites.h"
 #include "shared/base/log.h"
@@ -16,11 +17,12 @@ static const struct {
     { VERB_ENROL, enrol_handle },     { VERB_HELLO, hello_handle },
     { VERB_CARD, card_handle },       { VERB_LOG, log_handle },
     { VERB_PREKEYS, prekeys_handle }, { VERB_SYNC, sync_handle },
-    { VERB_CREDIT, credit_handle },   { VERB_LOOKUP, lookup_handle },
-    { VERB_REQUEST, request_handle }, { VERB_EVENT, event_handle },
-    { VERB_EVENTS, events_handle },   { VERB_SEND, send_handle },
-    { VERB_FETCH, fetch_handle },     { VERB_ACK, ack_handle },
-    { VERB_PING, ping_handle },       { VERB_BYE, bye_handle },
+    { VERB_LEAVE, leave_handle },     { VERB_CREDIT, credit_handle },
+    { VERB_LOOKUP, lookup_handle },   { VERB_REQUEST, request_handle },
+    { VERB_EVENT, event_handle },     { VERB_EVENTS, events_handle },
+    { VERB_SEND, send_handle },       { VERB_FETCH, fetch_handle },
+    { VERB_ACK, ack_handle },         { VERB_PING, ping_handle },
+    { VERB_BYE, bye_handle },
 };
 
 static verb_handler *handler_of(enum verb verb)
@@ -162,6 +164,8 @@ enum err flow_open(struct flow **out, struct store *store, struct controller *co
     flow->started_ms = flow->elapsed_ms;
     store_space(store, ports->disk_free(ports->ctx));
     e = announce_keys(flow);
+    if (e == ERR_OK)
+        e = revoke_resume(flow);
     if (e != ERR_OK) {
         flow_close(&flow);
         return e;
@@ -187,6 +191,7 @@ void flow_close(struct flow **closing)
     peers_free(&flow->peers);
     rates_free(&flow->rates);
     key_ends_free(flow);
+    revoke_free(flow);
     sweep_free(&flow->sweep);
     free(flow);
     *closing = NULL;

@@ -73,6 +73,8 @@ struct flow {
     uint64_t space_look_ms;       /* elapsed: from then on the disk is looked at again */
     uint64_t busy_ms;             /* elapsed: the last turn */
     bool is_tidy;                 /* the store had nothing to tidy up since */
+    struct ending *endings;       /* what revoked agents leave behind: revoke.h */
+    uint64_t endings_ms;          /* elapsed: they are not looked at earlier */
     uint64_t log_hint_ms;         /* elapsed: when NOTIFY last said that the log moved; 0: never */
 };
 

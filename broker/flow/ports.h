@@ -15,7 +15,7 @@
 enum outgoing_kind {
     OUT_MESSAGE,  /* to `conn`: head, then parts */
     OUT_KEY_ADD,  /* `key` may finish a handshake as agent or invite `id` */
-    OUT_KEY_DROP, /* `key` may no longer */
+    OUT_KEY_DROP, /* `key` may no longer; `revoked`: who has it now is put out */
     OUT_KICK,     /* end `conn`, after what was handed out for it before */
     OUT_OPERATOR, /* lines of JSON for the control connection `conn`; `last`: no more */
     OUT_STOP,     /* the operator wants the broker to stop */
@@ -33,7 +33,7 @@ struct outgoing {
     bool last;
     /* OUT_KEY_ADD, OUT_KEY_DROP */
     uint8_t key[32];
-    bool is_invite;
+    bool is_invite, revoked;
     int64_t id; /* agent_id or invite_id */
     uint8_t aid[32], identity_key[32];
 };

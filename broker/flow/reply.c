@@ -83,6 +83,15 @@ void reply_key_drop(struct reply *reply, const uint8_t key[static 32])
     outgoing_put(&reply->before, out);
 }
 
+void reply_key_revoke(struct reply *reply, const uint8_t key[static 32])
+{
+    struct outgoing *out = outgoing_new(OUT_KEY_DROP, 0);
+
+    memcpy(out->key, key, 32);
+    out->revoked = true;
+    outgoing_put(&reply->kicks, out);
+}
+
 void reply_kick(struct reply *reply, uint64_t conn)
 {
     outgoing_put(&reply->kicks, outgoing_new(OUT_KICK, conn));

@@ -8,9 +8,18 @@
 #include "shared/trust/notice.h"
 #include "shared/wire/limit.h"
 
+#define DAY_MS UINT64_C(86400000)
+
 uint64_t session_life_ms(uint8_t mode)
 {
     return mode == MODE_LIVE ? LIMIT_SESSION_LIFE_LIVE_MS : LIMIT_SESSION_LIFE_MS;
+}
+
+bool sessions_may_end(const struct flow *flow)
+{
+    uint64_t restored_ms = store_incarnation_ms(flow->store);
+
+    return restored_ms == 0 || flow->now_ms >= restored_ms + DAY_MS;
 }
 
 static int64_t agent_of(struct flow *flow, const uint8_t aid[static 32])

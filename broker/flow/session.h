@@ -10,6 +10,9 @@
 /* Deadlines that follow from the mode of INIT0. */
 uint64_t session_life_ms(uint8_t mode);
 
+/* After a restore the broker may not know what has happened: it ends nothing for a day. */
+bool sessions_may_end(const struct flow *flow);
+
 /* An event as it travels becomes the session's next one; `session` follows. */
 enum err session_append(struct flow *flow, struct session_row *session,
                         const struct signed_event *event, const struct event *parsed);

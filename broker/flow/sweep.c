@@ -8,10 +8,11 @@
 #include "broker/flow/fetch.h"
 #include "broker/flow/flow_internal.h"
 #include "broker/flow/journal.h"
+#include "broker/flow/revoke.h"
+#include "broker/flow/session.h"
 #include "broker/store/audit.h"
 #include "broker/store/directory.h"
 #include "broker/store/invites.h"
-#include "broker/store/scopes.h"
 #include "broker/store/senders.h"
 #include "shared/trust/event.h"
 #include "shared/trust/notice.h"
@@ -23,7 +24,6 @@ enum {
     FORGOTTEN_A_STEP = 8,
     MINUTE_MS = 60 * 1000,
     HOUR_MS = 60 * MINUTE_MS,
-    DAY_MS = 24 * HOUR_MS,
     SEEN_MS = 5 * MINUTE_MS,
     IDLE_MS = 1000
 };
@@ -136,14 +136,6 @@ static enum err expire_begin(struct flow *flow)
 
 /* ---- sessions -------------------------------------------------------------------------------- */
 
-/* After a restore the broker may not know what has happened: it ends nothing for a day. */
-static bool may_end_sessions(const struct flow *flow)
-{
-    uint64_t restored_ms = store_incarnation_ms(flow->store);
-
-    return restored_ms == 0 || flow->now_ms >= restored_ms + DAY_MS;
-}
-
 static enum err last_word(struct flow *flow, const struct session_row *session, uint64_t *out)
 {
     const int64_t parties[] = { session->a_id, session->b_id };
@@ -188,7 +180,7 @@ static enum err sessions_step(struct flow *flow)
     enum err e = ERR_OK;
 
     flow->sweep->sessions_left = false;
-    if (may_end_sessions(flow))
+    if (sessions_may_end(flow))
         e = store_session_due(flow->store, flow->now_ms, ids, SESSIONS_A_STEP, &count);
     for (size_t i = 0; e == ERR_OK && i < count; i++)
         e = session_look(flow, ids[i]);
@@ -449,6 +441,8 @@ enum err flow_tick(struct flow *flow)
     if (e == ERR_OK)
         e = step_if(flow, sweep->invites_again_ms <= now, invites_step, &sweep->invites_again_ms);
     if (e == ERR_OK)
+        e = step_if(flow, revoke_due_ms(flow) <= now, revoke_step, &flow->endings_ms);
+    if (e == ERR_OK)
         e = deliver_woken(flow);
     if (e == ERR_OK && idle_at(flow) <= now)
         e = idle_step(flow);
@@ -467,6 +461,7 @@ uint64_t flow_next_tick_ms(const struct flow *flow)
                            sooner(idle_at(flow), flow->parked_until_ms));
 
     next = sooner(next, sweep->invites_again_ms);
+    next = sooner(next, revoke_due_ms(flow));
     next = sooner(next, sweep->walking ? 0 : sweep->sweep_ms);
     for (const struct key_end *end = flow->key_ends; end; end = end->next)
         next = sooner(next, end->at_ms);

@@ -39,6 +39,8 @@ struct message *refuse_message(struct reply *reply);
 void reply_key_add(struct reply *reply, const uint8_t key[static 32], bool is_invite, int64_t id,
                    const uint8_t *aid, const uint8_t *identity_key);
 void reply_key_drop(struct reply *reply, const uint8_t key[static 32]);
+/* The same, and every connection of that key ends; behind the answer. */
+void reply_key_revoke(struct reply *reply, const uint8_t key[static 32]);
 /* Ends a connection after everything that was handed out for it. */
 void reply_kick(struct reply *reply, uint64_t conn);
 /* A message that is no answer, to `conn` (NOTIFY); rid 0. */
@@ -48,7 +50,8 @@ typedef enum err verb_handler(struct flow *flow, const struct request *request,
                               struct reply *reply);
 
 /* directory and controller */
-verb_handler hello_handle, enrol_handle, card_handle, lookup_handle, prekeys_handle, log_handle;
+verb_handler hello_handle, enrol_handle, card_handle, lookup_handle, prekeys_handle, log_handle,
+    leave_handle;
 
 /* mail */
 verb_handler request_handle, event_handle, events_handle, send_handle, fetch_handle, credit_handle,

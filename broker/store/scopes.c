@@ -24,6 +24,9 @@
     X(SET_DUE, "UPDATE session SET due_ms = ?2 WHERE session_id = ?1")                             \
     X(DUE, "SELECT session_id FROM session WHERE state IN (1, 2) AND due_ms <= ?1"                 \
            " ORDER BY due_ms LIMIT ?2")                                                            \
+    X(OF_AGENT, "SELECT session_id FROM (SELECT session_id FROM session"                           \
+                " WHERE a_id = ?1 AND session_id > ?2 UNION ALL SELECT session_id FROM session"    \
+                " WHERE b_id = ?1 AND session_id > ?2) ORDER BY session_id LIMIT ?3")              \
     X(PAIR, "SELECT session_id FROM session WHERE a_id = ?1 AND b_id = ?2"                         \
             " UNION ALL SELECT session_id FROM session WHERE a_id = ?2 AND b_id = ?1 LIMIT ?3")    \
     X(PAIR_FACTS, "SELECT count(*), count(*) FILTER (WHERE state = 1 AND a_id = ?1),"              \
@@ -283,6 +286,17 @@ enum err scope_pair(struct store *store, int64_t a_id, int64_t b_id, int64_t *id
 
     bind_int(stmt, 1, a_id);
     bind_int(stmt, 2, b_id);
+    bind_u64(stmt, 3, max);
+    return read_ids(store, stmt, ids, max, out);
+}
+
+enum err store_session_of_agent(struct store *store, int64_t agent_id, int64_t after, int64_t *ids,
+                                size_t max, size_t *out)
+{
+    sqlite3_stmt *stmt = store->scopes->stmt[STMT_OF_AGENT];
+
+    bind_int(stmt, 1, agent_id);
+    bind_int(stmt, 2, after);
     bind_u64(stmt, 3, max);
     return read_ids(store, stmt, ids, max, out);
 }

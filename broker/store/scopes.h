@@ -50,6 +50,11 @@ enum err store_session_due_set(struct store *store, int64_t session_id, uint64_t
 enum err store_session_due(struct store *store, uint64_t now_ms, int64_t *ids, size_t max,
                            size_t *out);
 
+/* Sessions of an agent, as either party and in any state, numbers above `after`, ascending, at most
+ * `max`. */
+enum err store_session_of_agent(struct store *store, int64_t agent_id, int64_t after, int64_t *ids,
+                                size_t max, size_t *out);
+
 /* Between two agents, in either direction. */
 struct pair_facts {
     uint64_t alive;      /* states 1 and 2 */
