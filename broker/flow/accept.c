@@ -1,5 +1,6 @@
 #include "broker/flow/accept.h"
 
+#include "broker/flow/hints.h"
 #include "broker/store/senders.h"
 #include "shared/trust/notice.h"
 
@@ -56,24 +57,6 @@ enum err accept_check(struct flow *flow, const struct incoming *incoming)
     if (stream.bytes + bytes > or_else(recipient->quota_bytes, settings->queue_bytes))
         return ERR_QUOTA_MAILBOX;
     return ERR_OK;
-}
-
-/* A hint, once, when a mailbox becomes fuller than four fifths. */
-static void say_nearly_full(struct flow *flow, const struct agent_row *owner)
-{
-    uint64_t most = or_else(owner->quota_frames, flow->settings.queue_frames);
-    const struct peer *peer = peer_find(flow, owner->agent_id);
-    struct message hint = { .verb = VERB_NOTIFY };
-    struct stream_row stream;
-    uint64_t frames;
-
-    if (!peer || !peer->conn || store_stream_get(flow->store, owner->mailbox, &stream) != ERR_OK)
-        return;
-    frames = stream.frames - stream.control;
-    if (frames * 5 <= most * 4 || (frames - 1) * 5 > most * 4)
-        return;
-    MESSAGE_SET(&hint, kind, NOTIFY_MAILBOX_FULL);
-    outgoing_put(&flow->turn.out, outgoing_message(peer->conn, &hint));
 }
 
 enum err accept_store(struct flow *flow, const struct incoming *incoming, enum err verdict)

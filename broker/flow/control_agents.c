@@ -3,7 +3,7 @@
 
 #include "broker/controller/controller.h"
 #include "broker/flow/control.h"
-#include "broker/flow/directory.h"
+#include "broker/flow/hints.h"
 #include "broker/store/directory.h"
 #include "broker/store/invites.h"
 #include "broker/store/prekeys.h"

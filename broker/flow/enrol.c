@@ -3,23 +3,12 @@
  */
 #include "broker/controller/controller.h"
 #include "broker/flow/directory.h"
+#include "broker/flow/hints.h"
 #include "broker/store/directory.h"
 #include "shared/wire/limit.h"
 
 #define PROTOCOL    1
 #define PENDING_MS  30000
-#define LOG_HINT_MS 1000
-
-void say_log_moved(struct flow *flow, struct reply *reply)
-{
-    struct message hint = { .verb = VERB_NOTIFY };
-
-    if (flow->log_hint_ms && flow->elapsed_ms - flow->log_hint_ms < LOG_HINT_MS)
-        return;
-    flow->log_hint_ms = flow->elapsed_ms ? flow->elapsed_ms : 1;
-    MESSAGE_SET(&hint, kind, NOTIFY_LOG_MOVED);
-    reply_notify_all(reply, &hint);
-}
 
 static enum err refuse(struct flow *flow, struct reply *reply, enum err e)
 {

@@ -165,7 +165,7 @@ static struct session_chain chain_of(struct appending *ap)
     return chain;
 }
 
-/* ROTATED: the new session is there and between the same two. */
+/* ROTATED: the new session is another one, and between the same two. */
 static enum err rotated_check(struct appending *ap, struct bytes body)
 {
     struct session_row next;
@@ -173,7 +173,7 @@ static enum err rotated_check(struct appending *ap, struct bytes body)
 
     if (e != ERR_OK)
         return e == ERR_NOT_FOUND ? ERR_STATE : e;
-    if (next.state != SESSION_ACTIVE
+    if (next.state != SESSION_ACTIVE || next.session_id == ap->session.session_id
         || !((next.a_id == ap->session.a_id && next.b_id == ap->session.b_id)
              || (next.a_id == ap->session.b_id && next.b_id == ap->session.a_id)))
         return ERR_STATE;

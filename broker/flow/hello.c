@@ -3,13 +3,12 @@
  */
 #include "broker/controller/controller.h"
 #include "broker/flow/directory.h"
+#include "broker/flow/hints.h"
 #include "broker/store/log.h"
-#include "broker/store/prekeys.h"
 #include "shared/wire/limit.h"
 
-#define PROTOCOL     1
-#define GROUP_LIFE   UINT64_C(604800000)
-#define SPK_RENEW_MS UINT64_C(604800000)
+#define PROTOCOL   1
+#define GROUP_LIFE UINT64_C(604800000)
 
 static enum err hello_check(struct flow *flow, const struct request *request, struct reply *reply)
 {
@@ -112,11 +111,24 @@ void add_log_head(struct flow *flow, struct reply *reply)
     MESSAGE_SET(reply_message(reply), head, reply_keep(reply, bytes_of(head.digest, 32)).at);
 }
 
+enum err old_keys_each(struct flow *flow, const struct agent_row *agent, struct reply *reply,
+                       old_key_act *act)
+{
+    struct card_row card;
+    enum err e = store_card_get(flow->store, agent->agent_id, 0, &card);
+
+    while (e == ERR_OK && card.gen > 1 && card.stored_ms + OLD_KEY_MS >= flow->now_ms) {
+        e = store_card_before(flow->store, agent->agent_id, card.gen, &card);
+        if (e == ERR_OK && !store_agent_by_transport(flow->store, card.transport_key))
+            act(reply, card.transport_key);
+    }
+    return e == ERR_NOT_FOUND ? ERR_OK : e;
+}
+
 /* Its own key works: the invite's is not needed any more, nor is the transport key before this. */
 static enum err drop_old_keys(struct flow *flow, const struct request *request, struct reply *reply)
 {
     const struct agent_row *agent = store_agent(flow->store, request->by.id);
-    struct card_row card, before;
     uint8_t key[32];
     enum err e;
 
@@ -127,37 +139,7 @@ static enum err drop_old_keys(struct flow *flow, const struct request *request, 
         reply_key_drop(reply, key);
     else if (e != ERR_NOT_FOUND)
         return e;
-    if (agent->card_gen == 1 || store_card_get(flow->store, agent->agent_id, 0, &card) != ERR_OK
-        || card.stored_ms + OLD_KEY_MS < flow->now_ms)
-        return ERR_OK;
-    if (store_card_before(flow->store, agent->agent_id, agent->card_gen, &before) == ERR_OK
-        && !store_agent_by_transport(flow->store, before.transport_key))
-        reply_key_drop(reply, before.transport_key);
-    return ERR_OK;
-}
-
-/* Hints: others cannot write to an agent whose prekeys are used up or over. */
-static enum err say_prekeys(struct flow *flow, const struct request *request, struct reply *reply)
-{
-    struct message low = { .verb = VERB_NOTIFY }, ends = { .verb = VERB_NOTIFY };
-    struct spk_row spk;
-    uint64_t count = 0;
-    enum err e = store_opk_count(flow->store, request->by.id, &count);
-
-    if (e != ERR_OK)
-        return e;
-    if (count < LIMIT_OPK_LOW) {
-        MESSAGE_SET(&low, kind, NOTIFY_PREKEYS_LOW);
-        MESSAGE_SET(&low, count, count);
-        reply_notify(reply, request->by.conn, &low);
-    }
-    e = store_spk_get(flow->store, request->by.id, &spk);
-    if (e == ERR_NOT_FOUND || (e == ERR_OK && spk.expires_ms < flow->now_ms + SPK_RENEW_MS)) {
-        MESSAGE_SET(&ends, kind, NOTIFY_SPK_ENDS);
-        reply_notify(reply, request->by.conn, &ends);
-        e = ERR_OK;
-    }
-    return e;
+    return agent->card_gen == 1 ? ERR_OK : old_keys_each(flow, agent, reply, reply_key_drop);
 }
 
 enum err hello_handle(struct flow *flow, const struct request *request, struct reply *reply)

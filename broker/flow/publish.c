@@ -3,6 +3,7 @@
  */
 #include "broker/controller/controller.h"
 #include "broker/flow/directory.h"
+#include "broker/flow/hints.h"
 #include "broker/store/directory.h"
 #include "broker/store/prekeys.h"
 #include "shared/wire/limit.h"

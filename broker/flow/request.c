@@ -1,4 +1,5 @@
 #include "broker/flow/accept.h"
+#include "broker/flow/hints.h"
 #include "broker/flow/session.h"
 #include "broker/store/prekeys.h"
 #include "broker/store/usage.h"
@@ -222,9 +223,10 @@ static enum err asking_store(struct asking *ask, enum err verdict)
         e = accept_store(ask->flow, &incoming, verdict);
     if (e == ERR_OK)
         e = store_request_opened(ask->flow->store, session.a_id, session.b_id, ask->frame.all.len);
-    if (e == ERR_OK && (ask->init.flags & INIT0_OPK_USED))
-        e = store_opk_delete(ask->flow->store, ask->b->agent_id, ask->init.opk_id);
-    return e;
+    if (e != ERR_OK || !(ask->init.flags & INIT0_OPK_USED))
+        return e;
+    e = store_opk_delete(ask->flow->store, ask->b->agent_id, ask->init.opk_id);
+    return e == ERR_OK ? say_prekey_taken(ask->flow, ask->b->agent_id, ask->reply) : e;
 }
 
 static enum err asking_answer(struct asking *ask, enum err status)

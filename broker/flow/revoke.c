@@ -4,8 +4,8 @@
 
 #include "broker/controller/controller.h"
 #include "broker/flow/directory.h"
+#include "broker/flow/hints.h"
 #include "broker/flow/session.h"
-#include "broker/store/directory.h"
 #include "broker/store/log.h"
 #include "broker/store/prekeys.h"
 #include "broker/store/senders.h"
@@ -29,25 +29,18 @@ struct ending {
 
 /* ---- at once --------------------------------------------------------------------------------- */
 
-/* Its transport keys: the current one, and those that CARD has replaced lately. */
+/* Its transport keys, also those that CARD has replaced lately, and that of its invite. */
 static enum err drop_keys(struct flow *flow, const struct agent_row *agent, struct reply *reply)
 {
-    struct card_row card;
     uint8_t key[32];
-    enum err e;
+    enum err e = old_keys_each(flow, agent, reply, reply_key_revoke);
 
-    reply_key_revoke(reply, agent->transport_key);
-    e = store_card_get(flow->store, agent->agent_id, 0, &card);
-    while (e == ERR_OK && card.stored_ms + OLD_KEY_MS >= flow->now_ms) {
-        e = store_card_before(flow->store, agent->agent_id, card.gen, &card);
-        if (e == ERR_OK && !store_agent_by_transport(flow->store, card.transport_key))
-            reply_key_revoke(reply, card.transport_key);
-    }
-    if (e != ERR_OK && e != ERR_NOT_FOUND)
+    if (e != ERR_OK)
         return e;
+    reply_key_revoke(reply, agent->transport_key);
     e = controller_enrol_done(flow->controller, agent->agent_id, flow->now_ms, key);
     if (e == ERR_OK)
-        reply_key_revoke(reply, key); /* of the invite it came through */
+        reply_key_revoke(reply, key);
     return e == ERR_NOT_FOUND ? ERR_OK : e;
 }
 

@@ -7,6 +7,7 @@
 
 #include "broker/flow/fetch.h"
 #include "broker/flow/flow_internal.h"
+#include "broker/flow/hints.h"
 #include "broker/flow/journal.h"
 #include "broker/flow/revoke.h"
 #include "broker/flow/session.h"
@@ -299,8 +300,11 @@ static enum err minute_step(struct flow *flow)
 static enum err hour_step(struct flow *flow)
 {
     struct sweep *sweep = flow->sweep;
+    bool more = sweep->old_left;
     enum err e = store_sweep_old(flow->store, flow->now_ms, &sweep->old_left);
 
+    if (e == ERR_OK && !more) /* else it is the same hour */
+        e = say_ending_prekeys(flow);
     sweep->hour_ms = flow->elapsed_ms + (sweep->old_left ? 0 : HOUR_MS);
     return e;
 }
@@ -429,6 +433,7 @@ enum err flow_tick(struct flow *flow)
     flow_look_at_disk(flow, 0);
     now = flow->elapsed_ms;
     keys_step(flow);
+    hints_tick(flow);
     e = step_if(flow, flow->parked_until_ms <= now, fetch_end_overdue, &unused);
     if (e == ERR_OK)
         e = step_if(flow, !sweep->walking && sweep->sweep_ms <= now, sweep_begin, &sweep->sweep_ms);
@@ -461,7 +466,7 @@ uint64_t flow_next_tick_ms(const struct flow *flow)
                            sooner(idle_at(flow), flow->parked_until_ms));
 
     next = sooner(next, sweep->invites_again_ms);
-    next = sooner(next, revoke_due_ms(flow));
+    next = sooner(next, sooner(revoke_due_ms(flow), hints_due_ms(flow)));
     next = sooner(next, sweep->walking ? 0 : sweep->sweep_ms);
     for (const struct key_end *end = flow->key_ends; end; end = end->next)
         next = sooner(next, end->at_ms);
