@@ -183,11 +183,12 @@ void agent_session_accept(struct agent *agent, struct profile_session *session,
     struct ratchet ratchet;
     struct skipped skipped;
     uint8_t digest[32];
-    uint64_t now = agent_now(agent), due = now + LIMIT_SESSION_LIFE_MS;
+    uint64_t now = agent_now(agent),
+             due = session->opened_ms + agent_session_life_ms(session->mode);
 
     if (!profile_session_load(agent->store, session, &ratchet, &skipped))
         return;
-    if (agent_outgoing_control(agent, peer, ENVELOPE_ACCEPT, due, &row)
+    if (agent_outgoing_control(agent, session, peer, ENVELOPE_ACCEPT, due, &row)
         && agent_outgoing_seal(agent, session, &ratchet, peer, &row, FRAME_ACCEPT, digest)
                == ERR_OK) {
         agent_chain_append(agent, session, EVENT_ACCEPTED, peer->id, bytes_of(digest, 32));
@@ -223,15 +224,24 @@ static void reject(struct agent *agent, const struct asking *asking,
 static void take_first(struct agent *agent, const struct asking *asking,
                        struct profile_session *session, struct bytes plain)
 {
-    struct consent_facts facts = { .pin = asking->peer.pin, .policy = asking->peer.policy };
+    struct consent_facts facts = { .pin = asking->peer.pin,
+                                   .policy = asking->peer.policy,
+                                   .live = session->mode == MODE_LIVE,
+                                   .name = asking->peer.name };
     struct envelope envelope;
     enum consent_verdict verdict;
 
     facts.shares_circle = profile_circle_shared(agent->store, agent->me.row.id, asking->peer.id);
     verdict = agent_consent_judge(agent->settings.consent, &facts);
     agent_received_note(agent, session, 1, asking->digest);
-    if (envelope_decode(plain, &envelope) != ERR_OK || verdict == CONSENT_SILENT)
+    if (verdict == CONSENT_SILENT) {
+        agent_session_silence(agent, session);
         return;
+    }
+    if (envelope_decode(plain, &envelope) != ERR_OK) {
+        agent_session_reject(agent, session, REJECTED_CANNOT);
+        return;
+    }
     if (envelope.has_log)
         agent_log_compare(agent, envelope.log_index, envelope.log_head, session->peer_id);
     if (envelope.kind == ENVELOPE_USER || envelope.kind == ENVELOPE_INTRO)

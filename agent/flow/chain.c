@@ -114,7 +114,7 @@ static void events_accepted(struct agent *agent, const struct profile_session *s
         agent_sender_synced(agent, session->session_id, 1);
     else
         sender->held = sender->idle = false;
-    agent_outgoing_seal_queue(agent, session->peer_id);
+    agent_outgoing_seal_session(agent, session);
 }
 
 enum err agent_chain_take(struct agent *agent, const struct profile_session *session,

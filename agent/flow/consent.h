@@ -13,6 +13,8 @@ struct consent_facts {
     enum peer_pin pin;
     enum peer_policy policy;
     bool shares_circle; /* judged from our own copy of the log */
+    bool live;          /* somebody waits at a screen: only what a person or accept_names says counts */
+    const char *name;   /* that the log binds; as our own pin has it */
 };
 
 enum consent_verdict agent_consent_judge(enum agent_consent setting,

@@ -84,7 +84,8 @@ static void drop_queued(struct agent *agent, int64_t peer_id, enum dead_reason r
 {
     struct profile_out row;
 
-    while (profile_out_next_queued(agent->store, peer_id, 0, &row))
+    while (profile_out_next_queued(agent->store, peer_id, 0, &row)
+           || profile_out_next_live(agent->store, peer_id, 0, &row))
         profile_dead_letter(agent->store, &row, reason, "", agent_now(agent));
 }
 
@@ -121,22 +122,23 @@ void agent_contact_changed(struct agent *agent, const struct profile_peer *peer,
 
 /* ------------------------------------------------------------------ openings */
 
-struct agent_opening *agent_opening_of(struct agent *agent, int64_t peer_id)
+struct agent_opening *agent_opening_of(struct agent *agent, int64_t peer_id, bool live)
 {
     struct agent_opening *opening = agent->openings;
 
-    while (opening && opening->peer_id != peer_id)
+    while (opening && (opening->peer_id != peer_id || opening->live != live))
         opening = opening->next;
     return opening;
 }
 
-static struct agent_opening *opening_make(struct agent *agent, int64_t peer_id)
+static struct agent_opening *opening_make(struct agent *agent, int64_t peer_id, bool live)
 {
-    struct agent_opening *opening = agent_opening_of(agent, peer_id);
+    struct agent_opening *opening = agent_opening_of(agent, peer_id, live);
 
     if (!opening) {
         opening = mem_zeroed(1, sizeof *opening);
         opening->peer_id = peer_id;
+        opening->live = live;
         opening->next = agent->openings;
         agent->openings = opening;
     }
@@ -151,11 +153,11 @@ static void opening_free(struct agent_opening *opening)
     free(opening);
 }
 
-static void opening_remove(struct agent *agent, int64_t peer_id)
+static void opening_remove(struct agent *agent, int64_t peer_id, bool live)
 {
     struct agent_opening **at = &agent->openings;
 
-    while (*at && (*at)->peer_id != peer_id)
+    while (*at && ((*at)->peer_id != peer_id || (*at)->live != live))
         at = &(*at)->next;
     if (*at) {
         struct agent_opening *gone = *at;
@@ -167,7 +169,7 @@ static void opening_remove(struct agent *agent, int64_t peer_id)
 void agent_openings_free(struct agent *agent)
 {
     while (agent->openings)
-        opening_remove(agent, agent->openings->peer_id);
+        opening_remove(agent, agent->openings->peer_id, agent->openings->live);
     while (agent->presences) {
         struct agent_presence *gone = agent->presences;
         agent->presences = gone->next;
@@ -175,9 +177,10 @@ void agent_openings_free(struct agent *agent)
     }
 }
 
-void agent_opening_wait(struct agent *agent, int64_t peer_id, enum err why, uint64_t after_ms)
+void agent_opening_wait(struct agent *agent, int64_t peer_id, bool live, enum err why,
+                        uint64_t after_ms)
 {
-    struct agent_opening *opening = opening_make(agent, peer_id);
+    struct agent_opening *opening = opening_make(agent, peer_id, live);
     uint64_t wait = agent_backoff(agent, ++opening->failures);
 
     opening->answered = false;
@@ -194,6 +197,7 @@ static void open_answered(struct agent *agent, struct agent_opening *opening)
     struct credential cred;
     struct profile_peer peer;
     int64_t peer_id = opening->peer_id;
+    bool live = opening->live;
     enum err e = agent_contact_verify(agent, buf_bytes(&opening->credential), &cred, &peer);
 
     if (e == ERR_BUSY)
@@ -204,15 +208,16 @@ static void open_answered(struct agent *agent, struct agent_opening *opening)
     if (e == ERR_OK)
         e = agent_session_open(agent, &peer, &cred, opening);
     if (e == ERR_OK || e == ERR_NOT_FOUND) {
-        opening_remove(agent, peer_id);
+        opening_remove(agent, peer_id, live);
+        agent->look_queue = agent->look_queue || live; /* another may wait */
         agent->look_requests = true;
     } else if (e == ERR_KEY_CHANGED || e == ERR_CERT_REVOKED) {
         drop_queued(agent, peer_id, e == ERR_KEY_CHANGED ? DEAD_KEY_CHANGED : DEAD_REVOKED);
-        opening_remove(agent, peer_id);
+        opening_remove(agent, peer_id, live);
     } else {
         log_event(LOG_WARN, "contact.refused", "peer=%s error=%s", log_value(peer.name),
                   err_name(e));
-        agent_opening_wait(agent, peer_id, e, 0);
+        agent_opening_wait(agent, peer_id, live, e, 0);
     }
 }
 
@@ -238,11 +243,16 @@ void agent_contact_prepare(struct agent *agent)
     while ((count = profile_out_queued_peers(agent->store, after, peers, 64)) > 0) {
         for (size_t i = 0; i < count; i++) {
             struct profile_session session;
+            struct profile_out row;
             after = peers[i];
+            if (profile_out_next_live(agent->store, after, 0, &row))
+                opening_make(agent, after, true);
+            if (!profile_out_next_queued(agent->store, after, 0, &row))
+                continue;
             if (profile_session_active(agent->store, peers[i], &session))
                 agent_outgoing_seal_queue(agent, peers[i]);
             else if (!profile_session_asked(agent->store, peers[i], &session))
-                opening_make(agent, peers[i]);
+                opening_make(agent, peers[i], false);
         }
     }
 }
@@ -264,6 +274,7 @@ void agent_contact_ask(struct agent *agent)
         if (!asked)
             return;
         asked->peer_id = opening->peer_id;
+        asked->number = opening->live;
         opening->asked = true;
     }
 }
@@ -292,12 +303,13 @@ void agent_contact_answer(struct agent *agent, const struct agent_asked *asked, 
 {
     struct agent_opening *opening;
     int64_t peer_id = asked->peer_id;
+    bool live = asked->number != 0;
 
     if (peer_id == 0) {
         agent_presence_answer(agent, asked, code, message);
         return;
     }
-    opening = agent_opening_of(agent, peer_id);
+    opening = agent_opening_of(agent, peer_id, live);
     if (!opening)
         return;
     opening->asked = false;
@@ -307,10 +319,10 @@ void agent_contact_answer(struct agent *agent, const struct agent_asked *asked, 
         open_answered(agent, opening);
     } else if (code == ERR_UNKNOWN_AGENT || code == ERR_CERT_REVOKED) {
         drop_queued(agent, peer_id, code == ERR_UNKNOWN_AGENT ? DEAD_UNKNOWN_AGENT : DEAD_REVOKED);
-        opening_remove(agent, peer_id);
+        opening_remove(agent, peer_id, live);
         agent->changed = true;
     } else {
-        agent_opening_wait(agent, peer_id, code,
+        agent_opening_wait(agent, peer_id, live, code,
                            message && MESSAGE_HAS(message, after_ms) ? message->after_ms : 0);
     }
 }

@@ -27,9 +27,10 @@ void agent_contact_answer(struct agent *agent, const struct agent_asked *asked, 
                           const struct message *message);
 /* The log has grown. */
 void agent_contact_resume(struct agent *agent);
-struct agent_opening *agent_opening_of(struct agent *agent, int64_t peer_id);
+struct agent_opening *agent_opening_of(struct agent *agent, int64_t peer_id, bool live);
 /* Try again after a refusal; `after_ms` 0: as the back-off says. */
-void agent_opening_wait(struct agent *agent, int64_t peer_id, enum err why, uint64_t after_ms);
+void agent_opening_wait(struct agent *agent, int64_t peer_id, bool live, enum err why,
+                        uint64_t after_ms);
 void agent_openings_free(struct agent *agent);
 
 void agent_presence_answer(struct agent *agent, const struct agent_asked *asked, enum err code,

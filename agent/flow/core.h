@@ -102,6 +102,7 @@ struct agent_sender {
 struct agent_opening {
     struct agent_opening *next;
     int64_t peer_id;
+    bool live;                       /* for a live session, beside all others */
     bool asked;                      /* a LOOKUP is on its way */
     bool answered;                   /* the bundle below waits for the log */
     struct buf credential, spk, opk; /* spk: statement ‖ signature; opk: id u32 ‖ key, or empty */

@@ -249,6 +249,13 @@ static bool was_accepted(struct agent *agent, const struct profile_session *sess
            && event.type == EVENT_ACCEPTED;
 }
 
+static bool is_blocked(struct agent *agent, int64_t peer_id)
+{
+    struct profile_peer peer;
+
+    return profile_peer_get(agent->store, peer_id, &peer) && peer.pin == PIN_BLOCKED;
+}
+
 /* The session that a frame or tombstone of the mailbox belongs to, if it comes from its peer. */
 static bool find_session(struct agent *agent, const uint8_t *scope_id, const uint8_t *sender,
                          struct profile_session *session)
@@ -310,7 +317,7 @@ static bool take_frame(struct agent *agent, const struct wire_item *item, struct
         ack->status = known_again(agent, &session, &received, view.seq, ack->digest);
     else if (session.state == SESSION_ACTIVE)
         open_frame(agent, &session, &view, ack->digest, item->stored_ms, ack);
-    else if (was_accepted(agent, &session))
+    else if (was_accepted(agent, &session) && !is_blocked(agent, session.peer_id))
         ack->status = RECEIPT_REFUSED;
     buf_free(&received.missing);
     return true;

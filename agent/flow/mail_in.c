@@ -5,6 +5,7 @@
 #include "agent/store/dead.h"
 #include "agent/store/sessions.h"
 #include "shared/base/crash.h"
+#include "shared/trust/init0.h"
 
 /* ------------------------------------------------------------------ one message */
 
@@ -67,13 +68,25 @@ enum err agent_incoming_get(struct agent *agent, const uint8_t id[static 16],
 
 /* ------------------------------------------------------------------ lists */
 
+/* In the session that is asked for; else not in a live one that goes on. */
+static bool of_session(struct agent *agent, const uint8_t *wanted, const struct profile_in *row)
+{
+    struct profile_session session;
+
+    if (!profile_session_get(agent->store, row->scope_id, &session))
+        return !wanted;
+    if (wanted)
+        return memcmp(session.id, wanted, 16) == 0;
+    return session.mode != MODE_LIVE || session.state > SESSION_ACTIVE;
+}
+
 static bool fits(struct agent *agent, const struct incoming_filter *filter,
                  const struct profile_in *row)
 {
     bool unread = row->state == INBOX_NEW || row->state == INBOX_HANDED;
     struct profile_peer peer;
 
-    if (unread ? !filter->unread : !filter->done)
+    if ((unread ? !filter->unread : !filter->done) || !of_session(agent, filter->session, row))
         return false;
     if (!filter->from)
         return true;

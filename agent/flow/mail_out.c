@@ -5,8 +5,10 @@
 #include "agent/flow/views.h"
 #include "agent/store/dead.h"
 #include "agent/store/log.h"
+#include "agent/store/scopes.h"
 #include "agent/store/sessions.h"
 #include "shared/base/crash.h"
+#include "shared/trust/init0.h"
 #include "shared/wire/limit.h"
 
 /* ------------------------------------------------------------------ send */
@@ -66,8 +68,22 @@ static void thread_of(struct agent *agent, const struct send_request *request,
         memcpy(thread, request->reply_to, 16);
 }
 
+/* The live session that the message goes into, or nowhere. */
+static enum err find_live(struct agent *agent, const struct send_request *request,
+                          const struct profile_peer *peer, struct profile_session *session)
+{
+    struct profile_scope scope;
+
+    if (!profile_scope_find(agent->store, request->session, &scope)
+        || !profile_session_get(agent->store, scope.scope_id, session)
+        || session->peer_id != peer->peer_id || session->mode != MODE_LIVE)
+        return ERR_SESSION_NOT_FOUND;
+    return session->state == SESSION_ASKED || session->state == SESSION_ACTIVE ? ERR_OK : ERR_STATE;
+}
+
 static void queue_message(struct agent *agent, const struct send_request *request,
-                          const struct profile_peer *peer, const uint8_t id[static 16])
+                          const struct profile_peer *peer, const struct profile_session *live,
+                          const uint8_t id[static 16])
 {
     uint64_t now = agent_now(agent);
     uint64_t ttl = agent->settings.ttl_ms < LIMIT_FRAME_LIFE_MS ? agent->settings.ttl_ms
@@ -84,12 +100,58 @@ static void queue_message(struct agent *agent, const struct send_request *reques
                                  .body = request->body };
     struct buf plain = { 0 };
 
+    if (live) {
+        row.scope_id = live->session_id;
+        row.live = true;
+    }
     memcpy(row.msg_id, id, 16);
     thread_of(agent, request, id, row.thread);
     if (request->has_reply_to)
         envelope.reply_to = request->reply_to;
     if (!envelope.body.at)
         envelope.body = bytes_of("", 0);
+    envelope_encode(&plain, &envelope);
+    profile_out_add(agent->store, &row, buf_bytes(&plain));
+    buf_wipe(&plain);
+    buf_free(&plain);
+    agent->open_messages++;
+    agent->queued = true;
+}
+
+enum err agent_outgoing_allowed(struct agent *agent, const uint8_t to[static 32], size_t size,
+                                struct profile_peer *peer)
+{
+    struct send_request request = { .body = { .len = size } };
+    enum err e;
+
+    memcpy(request.to, to, 32);
+    e = may_send(agent, &request, peer);
+    return e == ERR_OK && outbox_full(agent) ? ERR_QUOTA : e;
+}
+
+void agent_outgoing_introduce(struct agent *agent, const struct profile_peer *peer,
+                              struct bytes body, bool live, const uint8_t id[static 16])
+{
+    uint64_t now = agent_now(agent);
+    uint64_t life = live ? LIMIT_REQUEST_LIVE_MS : LIMIT_REQUEST_LIFE_MS;
+    struct profile_out row = { .peer_id = peer->peer_id,
+                               .live = live,
+                               .kind = ENVELOPE_INTRO,
+                               .bytes = body.len,
+                               .created_ms = now,
+                               .expires_ms = now + life };
+    struct envelope envelope = { .kind = ENVELOPE_INTRO,
+                                 .msg_id = id,
+                                 .ts_ms = now,
+                                 .schema_version = ENVELOPE_SCHEMA_VERSION,
+                                 .content_type = bytes_of_text("text/plain"),
+                                 .body = body.at ? body : bytes_of("", 0) };
+    struct buf plain = { 0 };
+
+    if (!live && agent->settings.ttl_ms < life)
+        row.expires_ms = now + agent->settings.ttl_ms;
+    memcpy(row.msg_id, id, 16);
+    memcpy(row.thread, id, 16);
     envelope_encode(&plain, &envelope);
     profile_out_add(agent->store, &row, buf_bytes(&plain));
     buf_wipe(&plain);
@@ -111,6 +173,8 @@ enum err agent_send(struct agent *agent, const struct send_request *request, uin
         return agent_leave(agent);
     }
     e = may_send(agent, request, &peer);
+    if (e == ERR_OK && request->session)
+        e = find_live(agent, request, &peer, &session);
     if (e == ERR_OK && outbox_full(agent))
         e = ERR_QUOTA;
     if (e != ERR_OK) {
@@ -121,10 +185,14 @@ enum err agent_send(struct agent *agent, const struct send_request *request, uin
         memcpy(id, request->id, 16);
     else
         agent_random(agent, id, 16);
-    queue_message(agent, request, &peer, id);
-    agent_outgoing_seal_queue(agent, peer.peer_id);
-    if (!profile_session_active(agent->store, peer.peer_id, &session))
-        agent->look_queue = true;
+    queue_message(agent, request, &peer, request->session ? &session : NULL, id);
+    if (request->session) {
+        agent_outgoing_seal_session(agent, &session);
+    } else {
+        agent_outgoing_seal_queue(agent, peer.peer_id);
+        if (!profile_session_active(agent->store, peer.peer_id, &session))
+            agent->look_queue = true;
+    }
     agent->changed = true;
     return agent_leave(agent);
 }
@@ -168,6 +236,16 @@ static const char *reason_word(enum dead_reason reason)
     return "refused";
 }
 
+/* A request of ours that the broker has. */
+static bool is_asked(struct agent *agent, const struct profile_session *session)
+{
+    struct profile_out first;
+
+    return session->state == SESSION_ASKED
+           && profile_out_at(agent->store, session->session_id, 1, &first)
+           && first.state == OUTBOX_ACCEPTED;
+}
+
 static enum outgoing_waits waits_for(struct agent *agent, const struct profile_out *row)
 {
     struct profile_session session;
@@ -177,12 +255,10 @@ static enum outgoing_waits waits_for(struct agent *agent, const struct profile_o
     if (!agent->me.row.enrolled)
         return WAITS_FOR_APPROVAL;
     if (row->state == OUTBOX_QUEUED) {
-        struct profile_out first;
-        return profile_session_asked(agent->store, row->peer_id, &session)
-                       && profile_out_at(agent->store, session.session_id, 1, &first)
-                       && first.state == OUTBOX_ACCEPTED
-                   ? WAITS_FOR_CONSENT
-                   : WAITS_FOR_BROKER;
+        bool has = row->scope_id
+                       ? profile_session_get(agent->store, row->scope_id, &session)
+                       : !row->live && profile_session_asked(agent->store, row->peer_id, &session);
+        return has && is_asked(agent, &session) ? WAITS_FOR_CONSENT : WAITS_FOR_BROKER;
     }
     if (row->state == OUTBOX_SEALED)
         return WAITS_FOR_BROKER;
@@ -197,7 +273,7 @@ static void last_refusal(struct agent *agent, const struct profile_out *row,
 {
     const struct agent_sender *sender
         = row->scope_id ? agent_sender_of(agent, row->scope_id) : NULL;
-    const struct agent_opening *opening = agent_opening_of(agent, row->peer_id);
+    const struct agent_opening *opening = agent_opening_of(agent, row->peer_id, row->live);
 
     if (row->state > OUTBOX_SEALED)
         return;

@@ -9,6 +9,7 @@
 #include "agent/store/scopes.h"
 #include "shared/base/crash.h"
 #include "shared/base/log.h"
+#include "shared/trust/init0.h"
 #include "shared/wire/frame.h"
 #include "shared/wire/limit.h"
 
@@ -120,7 +121,8 @@ static bool would_overtake(struct agent *agent, const struct profile_session *se
 
     while (profile_session_next_of(agent->store, session->peer_id, after, &other)) {
         after = other.session_id;
-        if (after != session->session_id && other.state <= SESSION_ACTIVE)
+        if (after != session->session_id && other.state <= SESSION_ACTIVE
+            && other.mode == MODE_MAILBOX)
             return profile_out_overtakes(agent->store, session->peer_id, session->session_id,
                                          outbox_id);
     }
@@ -139,21 +141,30 @@ static uint64_t room(struct agent *agent, int64_t scope_id)
     return ahead < LIMIT_SEALED_AHEAD ? LIMIT_SEALED_AHEAD - ahead : 0;
 }
 
-/* Seals rows of the queue in order; true if the ratchet has moved. */
+/* What goes here or nowhere comes first; then the peer's queue, if this is its session. */
+static bool next_row(struct agent *agent, const struct profile_session *session, bool queue,
+                     struct profile_out *row)
+{
+    return profile_out_next_bound(agent->store, session->session_id, 0, row)
+           || (queue && profile_out_next_queued(agent->store, session->peer_id, 0, row));
+}
+
+/* Seals rows in order; true if the ratchet has moved. */
 static bool seal_rows(struct agent *agent, const struct profile_session *session,
-                      struct ratchet *ratchet, const struct profile_peer *peer, uint64_t most)
+                      struct ratchet *ratchet, const struct profile_peer *peer, bool queue,
+                      uint64_t most)
 {
     struct profile_out row;
     uint8_t digest[32];
     bool moved = false;
 
-    while (most > 0 && profile_out_next_queued(agent->store, peer->peer_id, 0, &row)) {
+    while (most > 0 && next_row(agent, session, queue, &row)) {
         enum err e;
         if (row.expires_ms <= agent_now(agent)) {
             profile_dead_letter(agent->store, &row, DEAD_EXPIRED, "", agent_now(agent));
             continue;
         }
-        if (would_overtake(agent, session, row.outbox_id))
+        if (row.scope_id == 0 && would_overtake(agent, session, row.outbox_id))
             break;
         e = seal_row(agent, session, ratchet, peer, &row, FRAME_DATA, digest);
         if (e != ERR_OK) {
@@ -169,9 +180,8 @@ static bool seal_rows(struct agent *agent, const struct profile_session *session
     return moved;
 }
 
-void agent_outgoing_seal_queue(struct agent *agent, int64_t peer_id)
+static void seal_into(struct agent *agent, struct profile_session *session, bool queue)
 {
-    struct profile_session session;
     struct profile_peer peer;
     struct profile_out row;
     struct agent_sender *sender;
@@ -179,15 +189,13 @@ void agent_outgoing_seal_queue(struct agent *agent, int64_t peer_id)
     struct skipped skipped;
     uint64_t most;
 
-    if (!profile_out_next_queued(agent->store, peer_id, 0, &row)
-        || !profile_session_active(agent->store, peer_id, &session)
-        || (most = room(agent, session.session_id)) == 0
-        || !profile_peer_get(agent->store, peer_id, &peer) || peer.pin >= PIN_CHANGED
-        || !profile_session_load(agent->store, &session, &ratchet, &skipped))
+    if (!next_row(agent, session, queue, &row) || (most = room(agent, session->session_id)) == 0
+        || !profile_peer_get(agent->store, session->peer_id, &peer) || peer.pin >= PIN_CHANGED
+        || !profile_session_load(agent->store, session, &ratchet, &skipped))
         return;
-    if (seal_rows(agent, &session, &ratchet, &peer, most)) {
-        profile_session_save(agent->store, &session, &ratchet, NULL);
-        sender = agent_sender_of(agent, session.session_id);
+    if (seal_rows(agent, session, &ratchet, &peer, queue, most)) {
+        profile_session_save(agent->store, session, &ratchet, NULL);
+        sender = agent_sender_of(agent, session->session_id);
         if (sender)
             sender->idle = false;
     }
@@ -195,8 +203,27 @@ void agent_outgoing_seal_queue(struct agent *agent, int64_t peer_id)
     skipped_wipe(&skipped);
 }
 
-bool agent_outgoing_control(struct agent *agent, const struct profile_peer *peer, uint8_t kind,
-                            uint64_t expires_ms, struct profile_out *row)
+void agent_outgoing_seal_queue(struct agent *agent, int64_t peer_id)
+{
+    struct profile_session session;
+
+    if (profile_session_active(agent->store, peer_id, &session))
+        seal_into(agent, &session, true);
+}
+
+void agent_outgoing_seal_session(struct agent *agent, const struct profile_session *session)
+{
+    struct profile_session now;
+
+    if (profile_session_get(agent->store, session->session_id, &now) && now.state == SESSION_ACTIVE)
+        seal_into(agent, &now, false);
+    if (session->mode == MODE_MAILBOX)
+        agent_outgoing_seal_queue(agent, session->peer_id);
+}
+
+bool agent_outgoing_control(struct agent *agent, const struct profile_session *session,
+                            const struct profile_peer *peer, uint8_t kind, uint64_t expires_ms,
+                            struct profile_out *row)
 {
     struct envelope envelope = { .kind = kind,
                                  .ts_ms = agent_now(agent),
@@ -206,6 +233,8 @@ bool agent_outgoing_control(struct agent *agent, const struct profile_peer *peer
     int64_t id;
 
     *row = (struct profile_out){ .peer_id = peer->peer_id,
+                                 .scope_id = session->session_id,
+                                 .live = session->mode == MODE_LIVE,
                                  .kind = kind,
                                  .created_ms = agent_now(agent),
                                  .expires_ms = expires_ms };
@@ -231,7 +260,7 @@ void agent_outgoing_settled(struct agent *agent, int64_t scope_id)
     else
         profile_scope_receipted(agent->store, scope_id, scope.next_seq - 1);
     if (profile_session_get(agent->store, scope_id, &session) && session.state == SESSION_ACTIVE)
-        agent_outgoing_seal_queue(agent, session.peer_id);
+        agent_outgoing_seal_session(agent, &session);
 }
 
 static bool heartbeat_due(struct agent *agent, const struct profile_session *session)
@@ -254,8 +283,8 @@ void agent_heartbeats(struct agent *agent)
         if (session.state != SESSION_ACTIVE || !heartbeat_due(agent, &session)
             || !profile_peer_get(agent->store, session.peer_id, &peer))
             continue;
-        if (agent_outgoing_control(agent, &peer, ENVELOPE_HEARTBEAT,
+        if (agent_outgoing_control(agent, &session, &peer, ENVELOPE_HEARTBEAT,
                                    agent_now(agent) + HEARTBEAT_TTL_MS, &row))
-            agent_outgoing_seal_queue(agent, peer.peer_id);
+            agent_outgoing_seal_session(agent, &session);
     }
 }

@@ -20,9 +20,18 @@ enum err agent_outgoing_seal(struct agent *agent, struct profile_session *sessio
                              uint8_t digest[static 32]);
 /* Seals what is queued for the peer, as far as its active session has room. */
 void agent_outgoing_seal_queue(struct agent *agent, int64_t peer_id);
-/* Queues a control message of the kind; returns its row. */
-bool agent_outgoing_control(struct agent *agent, const struct profile_peer *peer, uint8_t kind,
-                            uint64_t expires_ms, struct profile_out *row);
+/* Seals what goes into this active session or nowhere; for a mailbox session the queue, too. */
+void agent_outgoing_seal_session(struct agent *agent, const struct profile_session *session);
+/* Queues a control message of the kind, for this session alone; returns its row. */
+bool agent_outgoing_control(struct agent *agent, const struct profile_session *session,
+                            const struct profile_peer *peer, uint8_t kind, uint64_t expires_ms,
+                            struct profile_out *row);
+/* May something of this size be queued for that agent?  Errors as agent_send(). */
+enum err agent_outgoing_allowed(struct agent *agent, const uint8_t to[static 32], size_t size,
+                                struct profile_peer *peer);
+/* Queues an introduction under the id. */
+void agent_outgoing_introduce(struct agent *agent, const struct profile_peer *peer,
+                              struct bytes body, bool live, const uint8_t id[static 16]);
 /* Numbers of the session have been settled: the window moves. */
 void agent_outgoing_settled(struct agent *agent, int64_t scope_id);
 /* A side that only listens answers with a heartbeat, so that the ratchet turns. */

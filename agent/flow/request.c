@@ -32,10 +32,11 @@ static uint8_t choose_suite(const struct agent *agent, const struct card *card)
     return 0;
 }
 
-/* The oldest queued message that is still alive. */
-static bool first_queued(struct agent *agent, int64_t peer_id, struct profile_out *row)
+/* The oldest queued message that is still alive, or request for a live session. */
+static bool first_queued(struct agent *agent, int64_t peer_id, bool live, struct profile_out *row)
 {
-    while (profile_out_next_queued(agent->store, peer_id, 0, row)) {
+    while (live ? profile_out_next_live(agent->store, peer_id, 0, row)
+                : profile_out_next_queued(agent->store, peer_id, 0, row)) {
         if (row->expires_ms > agent_now(agent))
             return true;
         profile_dead_letter(agent->store, row, DEAD_EXPIRED, "", agent_now(agent));
@@ -63,10 +64,10 @@ static enum err read_bundle(struct agent *agent, const struct credential *cred,
 }
 
 static void write_init0(struct agent *agent, const struct credential *cred,
-                        const struct bundle *bundle, uint8_t suite, uint64_t expires_ms,
+                        const struct bundle *bundle, const struct profile_session *session,
                         const uint8_t ek_public[static 32], struct buf *out)
 {
-    struct init0 init = { .suite = suite, .mode = MODE_MAILBOX };
+    struct init0 init = { .suite = session->suite, .mode = session->mode };
     uint64_t now = agent_now(agent);
 
     init.flags = bundle->opk ? INIT0_OPK_USED : 0;
@@ -78,8 +79,8 @@ static void write_init0(struct agent *agent, const struct credential *cred,
     init.spk_id = bundle->spk.id;
     init.opk_id = bundle->opk_id;
     init.ts_ms = now;
-    init.req_exp_ms = expires_ms;
-    init.idle_s = (uint32_t)(LIMIT_SESSION_IDLE_MS / 1000);
+    init.req_exp_ms = session->due_ms;
+    init.idle_s = (uint32_t)(agent_session_idle_ms(session->mode) / 1000);
     init0_encode(out, &init);
 }
 
@@ -120,7 +121,7 @@ static enum err open_with(struct agent *agent, const struct profile_peer *peer,
 {
     struct profile_session session = { .peer_id = peer->peer_id,
                                        .state = SESSION_ASKED,
-                                       .mode = MODE_MAILBOX,
+                                       .mode = row->live ? MODE_LIVE : MODE_MAILBOX,
                                        .suite = suite,
                                        .opened_ms = agent_now(agent) };
     struct ratchet ratchet;
@@ -128,12 +129,13 @@ static enum err open_with(struct agent *agent, const struct profile_peer *peer,
     uint8_t ek_secret[32], ek_public[32], digest[32];
     enum err e;
 
-    session.due_ms = session.opened_ms + LIMIT_REQUEST_LIFE_MS;
+    session.due_ms
+        = session.opened_ms + (row->live ? LIMIT_REQUEST_LIVE_MS : LIMIT_REQUEST_LIFE_MS);
     if (row->expires_ms < session.due_ms)
         session.due_ms = row->expires_ms;
     agent_random(agent, ek_secret, sizeof ek_secret);
     dh_public(ek_public, ek_secret);
-    write_init0(agent, cred, bundle, suite, session.due_ms, ek_public, &init0);
+    write_init0(agent, cred, bundle, &session, ek_public, &init0);
     init0_sid(session.id, buf_bytes(&init0));
     e = begin_ratchet(agent, cred, bundle, buf_bytes(&init0), suite, ek_secret, &ratchet);
     if (e == ERR_OK) {
@@ -162,9 +164,10 @@ enum err agent_session_open(struct agent *agent, const struct profile_peer *peer
     uint8_t suite;
     enum err e;
 
-    if (profile_session_active(agent->store, peer->peer_id, &session)
-        || profile_session_asked(agent->store, peer->peer_id, &session)
-        || !first_queued(agent, peer->peer_id, &row))
+    if ((!opening->live
+         && (profile_session_active(agent->store, peer->peer_id, &session)
+             || profile_session_asked(agent->store, peer->peer_id, &session)))
+        || !first_queued(agent, peer->peer_id, opening->live, &row))
         return ERR_NOT_FOUND;
     if (peer->pin == PIN_CHANGED)
         return ERR_KEY_CHANGED;
@@ -237,7 +240,7 @@ static void request_failed(struct agent *agent, const struct profile_session *se
     if (code == ERR_NO_PREKEYS || code == ERR_EXPIRED || code == ERR_STATE
         || code == ERR_STALE_TS) {
         profile_out_queue_again(agent->store, row->outbox_id, false);
-        agent_opening_wait(agent, session->peer_id, code, 0);
+        agent_opening_wait(agent, session->peer_id, session->mode == MODE_LIVE, code, 0);
         return;
     }
     if (code == ERR_UNKNOWN_AGENT)

@@ -8,6 +8,7 @@
 #include "agent/store/inbox.h"
 #include "agent/store/scopes.h"
 #include "shared/base/log.h"
+#include "shared/trust/init0.h"
 #include "shared/trust/receipt.h"
 #include "shared/wire/limit.h"
 
@@ -26,19 +27,27 @@ void agent_look_later(struct agent *agent, unsigned failures, uint64_t after_ms)
         agent->look_ms = due;
 }
 
-/* Rows that the broker never accepted go back to the queue; accepted ones as `accepted` says. */
+/* Rows that the broker never accepted go back to the queue; accepted ones as `accepted` says.  What
+ * was said in a live session goes nowhere else. */
 static void settle_rows(struct agent *agent, const struct profile_session *session,
                         enum fate accepted, enum dead_reason reason)
 {
+    bool alone = session->mode == MODE_LIVE && session->state != SESSION_ASKED;
     struct profile_out row;
     uint64_t seq = 1, now = agent_now(agent);
 
     while (profile_out_next_unsettled(agent->store, session->session_id, seq, &row)) {
         seq = row.seq + 1;
-        if (row.kind != 0)
+        if (row.kind > ENVELOPE_INTRO)
             profile_out_remove(agent->store, row.outbox_id);
-        else if (row.state == OUTBOX_SEALED || accepted == FATE_AGAIN)
+        else if (!alone && (row.state == OUTBOX_SEALED || accepted == FATE_AGAIN))
             profile_out_queue_again(agent->store, row.outbox_id, false);
+        else
+            profile_dead_letter(agent->store, &row, reason, "", now);
+    }
+    while (profile_out_next_bound(agent->store, session->session_id, 0, &row)) {
+        if (row.kind > ENVELOPE_INTRO)
+            profile_out_remove(agent->store, row.outbox_id);
         else
             profile_dead_letter(agent->store, &row, reason, "", now);
     }
@@ -69,6 +78,27 @@ static void end(struct agent *agent, const struct profile_session *session,
     profile_session_end(agent->store, session->session_id, stage);
 }
 
+uint64_t agent_session_life_ms(uint8_t mode)
+{
+    return mode == MODE_LIVE ? LIMIT_SESSION_LIFE_LIVE_MS : LIMIT_SESSION_LIFE_MS;
+}
+
+uint64_t agent_session_idle_ms(uint8_t mode)
+{
+    return mode == MODE_LIVE ? LIMIT_SESSION_IDLE_LIVE_MS : LIMIT_SESSION_IDLE_MS;
+}
+
+/* The last number that the broker has: frames behind it are nowhere but here, and end with the
+ * keys. */
+static uint64_t final_seq(struct agent *agent, const struct profile_scope *scope)
+{
+    struct profile_out row;
+
+    if (profile_out_next_sealed(agent->store, scope->scope_id, 1, &row))
+        return row.seq - 1;
+    return scope->next_seq - 1;
+}
+
 /* Signed end.  A request that was never stored needs none; asked by others: REJECTED. */
 static void append_end(struct agent *agent, const struct profile_session *session,
                        enum closed_reason reason)
@@ -87,7 +117,7 @@ static void append_end(struct agent *agent, const struct profile_session *sessio
     if (chain.state == CHAIN_REQUESTED && memcmp(chain.aid_b, agent->me.row.id, 32) == 0) {
         agent_chain_append(agent, session, EVENT_REJECTED, peer.id, bytes_of(&rejected, 1));
     } else if (chain.state == CHAIN_REQUESTED || chain.state == CHAIN_ACTIVE) {
-        closed.final_seq = scope.next_seq - 1;
+        closed.final_seq = final_seq(agent, &scope);
         closed_body_encode(body, &closed);
         agent_chain_append(agent, session, EVENT_CLOSED, peer.id, bytes_of(body, sizeof body));
     }
@@ -103,6 +133,29 @@ void agent_session_close(struct agent *agent, const struct profile_session *sess
         reason == CLOSED_PEER_REVOKED
             ? DEAD_REVOKED
             : (reason == CLOSED_KEY_CHANGED ? DEAD_KEY_CHANGED : DEAD_SESSION_ENDED));
+}
+
+void agent_session_reject(struct agent *agent, const struct profile_session *session,
+                          enum rejected_reason reason)
+{
+    uint8_t body = (uint8_t)reason;
+    struct profile_peer peer;
+
+    if (!profile_peer_get(agent->store, session->peer_id, &peer))
+        return;
+    agent_chain_append(agent, session, EVENT_REJECTED, peer.id, bytes_of(&body, 1));
+    end(agent, session, SESSION_REJECTED, FATE_DEAD, DEAD_REJECTED);
+}
+
+void agent_session_silence(struct agent *agent, const struct profile_session *session)
+{
+    end(agent, session, session->state == SESSION_WAS_ASKED ? SESSION_REJECTED : SESSION_CLOSED,
+        FATE_DEAD, DEAD_BLOCKED);
+}
+
+void agent_session_told(struct agent *agent, const struct profile_session *session)
+{
+    append_end(agent, session, CLOSED_DONE);
 }
 
 void agent_session_lost(struct agent *agent, const struct profile_session *session)
@@ -143,16 +196,15 @@ static void accepted_by_peer(struct agent *agent, const struct profile_session *
     uint64_t now = agent_now(agent);
 
     profile_session_move(agent->store, session->session_id, SESSION_ACTIVE,
-                         session->opened_ms + LIMIT_SESSION_LIFE_MS);
+                         session->opened_ms + agent_session_life_ms(session->mode));
     if (profile_out_at(agent->store, session->session_id, 1, &row))
         profile_out_delivered(agent->store, row.outbox_id, now);
     agent_outgoing_settled(agent, session->session_id);
     if (peer->pin == PIN_NONE)
         profile_peer_pin(agent->store, peer, PIN_FIRST_USE, "accepted our request", now);
-    if (peer->policy == POLICY_DEFAULT)
-        profile_peer_policy(agent->store, peer->peer_id, POLICY_ACCEPTED);
+    profile_peer_policy(agent->store, peer->peer_id, POLICY_ACCEPTED);
     agent_sender_synced(agent, session->session_id, 1);
-    agent_outgoing_seal_queue(agent, session->peer_id);
+    agent_outgoing_seal_session(agent, session);
 }
 
 /* The closer said how far it had come: what is missing of that was kept from us. */
@@ -191,7 +243,7 @@ static void rejected(struct agent *agent, const struct profile_session *session,
     struct profile_out row;
 
     if (session->state == SESSION_ASKED && body.len == 1 && body.at[0] == REJECTED_CANNOT
-        && profile_out_at(agent->store, session->session_id, 1, &row) && row.kind == 0
+        && profile_out_at(agent->store, session->session_id, 1, &row) && row.kind <= ENVELOPE_INTRO
         && row.damaged + 1 < REJECTED_MAX)
         profile_out_queue_again(agent->store, row.outbox_id, true);
     end(agent, session, SESSION_REJECTED, FATE_DEAD, DEAD_REJECTED);

@@ -24,6 +24,10 @@ enum err agent_session_asked(struct agent *agent, const struct wire_item *item, 
 void agent_session_accept(struct agent *agent, struct profile_session *session,
                           const struct profile_peer *peer);
 
+/* How long a session of this mode lives at most, and without a word (docs/protocol.md 6.10). */
+uint64_t agent_session_life_ms(uint8_t mode);
+uint64_t agent_session_idle_ms(uint8_t mode);
+
 /* An event that came, whichever way. */
 void agent_session_event(struct agent *agent, const struct profile_session *session,
                          const struct signed_event *event);
@@ -31,6 +35,12 @@ void agent_session_event(struct agent *agent, const struct profile_session *sess
 /* Ends it from our side: the signed event, the keys, what was not settled. */
 void agent_session_close(struct agent *agent, const struct profile_session *session,
                          enum session_stage stage, enum closed_reason reason);
+/* The answer no, told to the asker; or without a word to anybody, now or later. */
+void agent_session_reject(struct agent *agent, const struct profile_session *session,
+                          enum rejected_reason reason);
+void agent_session_silence(struct agent *agent, const struct profile_session *session);
+/* Its end was kept from the peer, who is no longer blocked: he is told now. */
+void agent_session_told(struct agent *agent, const struct profile_session *session);
 /* The broker does not have it (any more). */
 void agent_session_lost(struct agent *agent, const struct profile_session *session);
 /* The broker has more from us than we know: this profile has been put back. */

@@ -6,17 +6,22 @@
 #include "agent/flow/core.h"
 #include "agent/flow/envelope.h"
 #include "agent/store/inbox.h"
+#include "agent/store/log.h"
 #include "agent/store/outbox.h"
 #include "agent/store/peers.h"
 
 /* Behind the info structs that are filled through `out`. */
 struct agent_views {
     struct buf out, in, credential, broker_name;
-    char circles[528], name[65], from[65];
+    char circles[528], name[65], from[65], session_peer[65];
 };
 
 struct agent_views *agent_views_of(struct agent *agent);
 void agent_views_free(struct agent *agent);
+
+/* "id:…", at least 16 characters of it.  ERR_UNKNOWN_AGENT. */
+enum err agent_find_by_fingerprint(struct agent *agent, const char *text,
+                                   struct directory_entry *entry);
 
 enum peer_trust agent_trust_of(const struct profile_peer *peer);
 

@@ -49,7 +49,7 @@ void profile_dead_letter(struct agent_store *store, const struct profile_out *ro
         bind_blob(add, 9, row->digest, 32);
     else
         bind_null(add, 9);
-    if (row->kind == 0 && profile_out_message(store, row->outbox_id, &plain)) {
+    if (row->kind <= 1 && profile_out_message(store, row->outbox_id, &plain)) {
         in_seal(store, &sealed, "dead.message", id, 0, buf_bytes(&plain));
         bind_bytes(add, 10, buf_bytes(&sealed));
     } else {

@@ -4,11 +4,12 @@
 
 #define OUT_COLUMNS                                                                                \
     "SELECT outbox_id, peer_id, scope_id, seq, msg_id, thread, state, kind, bytes, digest,"        \
-    " created_ms, sealed_ms, accepted_ms, delivered_ms, expires_ms, tries, retry_ms, damaged"      \
-    " FROM outbox"
+    " created_ms, sealed_ms, accepted_ms, delivered_ms, expires_ms, tries, retry_ms, damaged,"     \
+    " live FROM outbox"
 #define STATEMENTS(X)                                                                              \
     X(ADD, "INSERT INTO outbox (outbox_id, peer_id, msg_id, thread, state, kind, message, bytes,"  \
-           " created_ms, expires_ms) VALUES (?1, ?2, ?3, ?4, 1, ?5, ?6, ?7, ?8, ?9)")              \
+           " created_ms, expires_ms, scope_id, live)"                                              \
+           " VALUES (?1, ?2, ?3, ?4, 1, ?5, ?6, ?7, ?8, ?9, ?10, ?11)")                            \
     X(SEAL, "UPDATE outbox SET scope_id = ?2, seq = ?3, frame = ?4, digest = ?5, sealed_ms = ?6,"  \
             " state = 2, retry_ms = 0, tries = 0 WHERE outbox_id = ?1 AND state = 1")              \
     X(ADD_DELIVERED,                                                                               \
@@ -26,13 +27,19 @@
     X(NEXT_UNSETTLED, OUT_COLUMNS " WHERE scope_id = ?1 AND seq >= ?2 AND state IN (2, 3)"         \
                                   " ORDER BY seq LIMIT 1")                                         \
     X(NEXT_QUEUED, OUT_COLUMNS " WHERE peer_id = ?1 AND group_id IS NULL AND state = 1"            \
-                               " AND outbox_id > ?2 ORDER BY outbox_id LIMIT 1")                   \
-    X(QUEUED_PEERS, "SELECT DISTINCT peer_id FROM outbox WHERE state = 1 AND peer_id > ?1"         \
-                    " ORDER BY peer_id LIMIT ?2")                                                  \
+                               " AND scope_id IS NULL AND live = 0 AND outbox_id > ?2"             \
+                               " ORDER BY outbox_id LIMIT 1")                                      \
+    X(NEXT_LIVE, OUT_COLUMNS " WHERE peer_id = ?1 AND group_id IS NULL AND state = 1"              \
+                             " AND scope_id IS NULL AND live = 1 AND outbox_id > ?2"               \
+                             " ORDER BY outbox_id LIMIT 1")                                        \
+    X(NEXT_BOUND, OUT_COLUMNS " WHERE scope_id = ?1 AND seq IS NULL AND state = 1"                 \
+                              " AND outbox_id > ?2 ORDER BY outbox_id LIMIT 1")                    \
+    X(QUEUED_PEERS, "SELECT DISTINCT peer_id FROM outbox WHERE state = 1 AND scope_id IS NULL"     \
+                    " AND peer_id > ?1 ORDER BY peer_id LIMIT ?2")                                 \
     X(OVERTAKES, "SELECT 1 FROM outbox INDEXED BY outbox_retry WHERE state = 2 AND peer_id = ?1"   \
-                 " AND scope_id <> ?2 AND outbox_id < ?3 AND kind = 0 LIMIT 1")                    \
+                 " AND scope_id <> ?2 AND outbox_id < ?3 AND kind <= 1 AND live = 0 LIMIT 1")      \
     X(NEXT_EXPIRED, OUT_COLUMNS " WHERE state = 1 AND expires_ms <= ?1 LIMIT 1")                   \
-    X(NEXT_OPEN, OUT_COLUMNS " WHERE outbox_id > ?1 AND state <= 3 AND kind = 0"                   \
+    X(NEXT_OPEN, OUT_COLUMNS " WHERE outbox_id > ?1 AND state <= 3 AND kind <= 1"                  \
                              " ORDER BY outbox_id LIMIT 1")                                        \
     X(LAST_SEALED, "SELECT sealed_ms FROM outbox WHERE scope_id = ?1 ORDER BY seq DESC LIMIT 1")   \
     X(ACCEPTED, "UPDATE outbox SET state = 3, accepted_ms = ?2 WHERE outbox_id = ?1 AND state = 2" \
@@ -56,11 +63,11 @@
     X(REMOVE, "DELETE FROM outbox WHERE outbox_id = ?1")                                           \
     X(FORGET, "DELETE FROM outbox WHERE state = 4 AND delivered_ms < ?1")                          \
     X(COUNTS, "SELECT sum(state < 3), sum(state = 3), min(created_ms) FROM outbox"                 \
-              " WHERE state <= 3 AND kind = 0")                                                    \
+              " WHERE state <= 3 AND kind <= 1")                                                   \
     X(COUNT_OF, "SELECT count(*) FROM outbox WHERE peer_id = ?1 AND state <= 3 AND kind = 0")      \
-    X(NEXT_ID, "SELECT msg_id FROM outbox WHERE msg_id BETWEEN ?1 AND ?2 AND kind = 0"             \
+    X(NEXT_ID, "SELECT msg_id FROM outbox WHERE msg_id BETWEEN ?1 AND ?2 AND kind <= 1"            \
                " ORDER BY msg_id LIMIT 1")                                                         \
-    X(IN_THREAD, OUT_COLUMNS " WHERE thread = ?1 AND outbox_id > ?2 AND kind = 0"                  \
+    X(IN_THREAD, OUT_COLUMNS " WHERE thread = ?1 AND outbox_id > ?2 AND kind <= 1"                 \
                              " ORDER BY outbox_id LIMIT 1")
 STATEMENT_TABLE(STATEMENTS)
 const struct profile_statements profile_sql_outbox = { stmt_sql, STMT_COUNT };
@@ -92,6 +99,7 @@ static bool take_out(struct agent_store *store, sqlite3_stmt *get, struct profil
     out->tries = column_u64(get, 15);
     out->retry_ms = column_u64(get, 16);
     out->damaged = column_u64(get, 17);
+    out->live = column_int(get, 18) != 0;
     stmt_end(get);
     return true;
 }
@@ -113,6 +121,8 @@ int64_t profile_out_add(struct agent_store *store, const struct profile_out *row
     bind_u64(add, 7, row->bytes);
     bind_u64(add, 8, row->created_ms);
     bind_u64(add, 9, row->expires_ms);
+    bind_int_or_null(add, 10, row->scope_id);
+    bind_int(add, 11, row->live);
     in_run(store, add);
     buf_free(&sealed);
     return id;
@@ -239,6 +249,26 @@ bool profile_out_next_queued(struct agent_store *store, int64_t peer_id, int64_t
     sqlite3_stmt *next = of(store, STMT_NEXT_QUEUED);
 
     bind_int(next, 1, peer_id);
+    bind_int(next, 2, after);
+    return take_out(store, next, out);
+}
+
+bool profile_out_next_live(struct agent_store *store, int64_t peer_id, int64_t after,
+                           struct profile_out *out)
+{
+    sqlite3_stmt *next = of(store, STMT_NEXT_LIVE);
+
+    bind_int(next, 1, peer_id);
+    bind_int(next, 2, after);
+    return take_out(store, next, out);
+}
+
+bool profile_out_next_bound(struct agent_store *store, int64_t scope_id, int64_t after,
+                            struct profile_out *out)
+{
+    sqlite3_stmt *next = of(store, STMT_NEXT_BOUND);
+
+    bind_int(next, 1, scope_id);
     bind_int(next, 2, after);
     return take_out(store, next, out);
 }

@@ -21,9 +21,11 @@ struct profile_out {
     uint8_t digest[32];
     uint64_t created_ms, sealed_ms, accepted_ms, delivered_ms, expires_ms; /* 0: not yet */
     uint64_t tries, retry_ms, damaged;
+    bool live; /* asks for a live session, or belongs to one */
 };
 
-/* Queues: state, scope and times but created and expires are ignored.  Returns the number. */
+/* Queues: state, number and times but created and expires are ignored; with a scope it goes there
+ * or nowhere.  Returns the number. */
 int64_t profile_out_add(struct agent_store *store, const struct profile_out *row,
                         struct bytes message);
 void profile_out_seal(struct agent_store *store, int64_t outbox_id, int64_t scope_id, uint64_t seq,
@@ -47,10 +49,15 @@ bool profile_out_next_sealed(struct agent_store *store, int64_t scope_id, uint64
 /* Not settled (sealed or accepted), likewise. */
 bool profile_out_next_unsettled(struct agent_store *store, int64_t scope_id, uint64_t seq,
                                 struct profile_out *out);
-/* Queued for the peer, the first above `after`. */
+/* Queued for the peer, the first above `after`: mail; what asks for a live session; what goes into
+ * this session or nowhere. */
 bool profile_out_next_queued(struct agent_store *store, int64_t peer_id, int64_t after,
                              struct profile_out *out);
-/* Peers with something queued, above `after`. */
+bool profile_out_next_live(struct agent_store *store, int64_t peer_id, int64_t after,
+                           struct profile_out *out);
+bool profile_out_next_bound(struct agent_store *store, int64_t scope_id, int64_t after,
+                            struct profile_out *out);
+/* Peers with something queued that has no session yet, above `after`. */
 size_t profile_out_queued_peers(struct agent_store *store, int64_t after, int64_t *peers,
                                 size_t max);
 /* Is something older for this peer sealed in another session and not yet accepted? */
@@ -58,7 +65,7 @@ bool profile_out_overtakes(struct agent_store *store, int64_t peer_id, int64_t s
                            int64_t outbox_id);
 /* Queued and over at `now_ms`. */
 bool profile_out_next_expired(struct agent_store *store, uint64_t now_ms, struct profile_out *out);
-/* Messages (no control), not delivered yet, above `after`. */
+/* Messages and introductions, not delivered yet, above `after`. */
 bool profile_out_next_open(struct agent_store *store, int64_t after, struct profile_out *out);
 /* When the newest of my frames in the scope was sealed; 0 if none is known. */
 uint64_t profile_out_last_sealed_ms(struct agent_store *store, int64_t scope_id);

@@ -9,6 +9,8 @@
     X(GET, PEER_COLUMNS " WHERE peer_id = ?1")                                                     \
     X(FIND, PEER_COLUMNS " WHERE id = ?1")                                                         \
     X(PINNED, PEER_COLUMNS " WHERE name = ?1 AND id <> ?2 AND pin IN (1, 2, 3) LIMIT 1")           \
+    X(NAMED, PEER_COLUMNS " WHERE name = ?1 AND pin <> 0"                                          \
+                          " ORDER BY pin = 3 DESC, pin DESC, peer_id DESC LIMIT 1")                \
     X(HAS_PIN, "SELECT 1 FROM peer WHERE name = ?1 AND pin = ?2 LIMIT 1")                          \
     X(ADD, "INSERT INTO peer (id, name, pin, first_seen_ms) VALUES (?1, ?2, 0, ?3)")               \
     X(LEARN, "UPDATE peer SET identity_key = ?2, card_gen = ?3, card_hash = ?4, credential = ?5"   \
@@ -17,6 +19,8 @@
     X(PIN, "UPDATE peer SET pin = ?2, pinned_ms = ?3 WHERE peer_id = ?1")                          \
     X(CHANGE, "INSERT INTO pin_change (peer_id, at_ms, pin_before, pin_after, why)"                \
               " VALUES (?1, ?2, ?3, ?4, ?5)")                                                      \
+    X(PIN_BEFORE, "SELECT pin_before FROM pin_change WHERE peer_id = ?1 AND pin_after = 4"         \
+                  " ORDER BY change_id DESC LIMIT 1")                                              \
     X(POLICY, "UPDATE peer SET policy = ?2 WHERE peer_id = ?1")                                    \
     X(REVOKED, "UPDATE peer SET revoked_ms = ?2 WHERE peer_id = ?1 AND revoked_ms IS NULL")
 STATEMENT_TABLE(STATEMENTS)
@@ -66,6 +70,14 @@ bool profile_peer_pinned(struct agent_store *store, const char *name, const uint
     bind_text(pinned, 1, name);
     bind_blob(pinned, 2, but, 32);
     return take_peer(store, pinned, out);
+}
+
+bool profile_peer_named(struct agent_store *store, const char *name, struct profile_peer *out)
+{
+    sqlite3_stmt *named = in_stmt(store, IN_PEERS, STMT_NAMED);
+
+    bind_text(named, 1, name);
+    return take_peer(store, named, out);
 }
 
 bool profile_peer_has_pin(struct agent_store *store, const char *name, enum peer_pin pin)
@@ -133,6 +145,14 @@ void profile_peer_pin(struct agent_store *store, const struct profile_peer *peer
     bind_int(change, 4, pin);
     bind_text(change, 5, why);
     in_run(store, change);
+}
+
+enum peer_pin profile_peer_pin_before(struct agent_store *store, int64_t peer_id)
+{
+    sqlite3_stmt *get = in_stmt(store, IN_PEERS, STMT_PIN_BEFORE);
+
+    bind_int(get, 1, peer_id);
+    return (enum peer_pin)in_number(store, get, PIN_NONE);
 }
 
 void profile_peer_policy(struct agent_store *store, int64_t peer_id, enum peer_policy policy)

@@ -29,6 +29,8 @@ bool profile_peer_find(struct agent_store *store, const uint8_t aid[static 32],
  * person. */
 bool profile_peer_pinned(struct agent_store *store, const char *name, const uint8_t but[static 32],
                          struct profile_peer *out);
+/* The agent with a pin that we know by this name; one whose key has changed before all others. */
+bool profile_peer_named(struct agent_store *store, const char *name, struct profile_peer *out);
 /* Is there an agent known by this name with this pin? */
 bool profile_peer_has_pin(struct agent_store *store, const char *name, enum peer_pin pin);
 /* A new row, nothing known yet. */
@@ -42,6 +44,8 @@ bool profile_peer_credential(struct agent_store *store, int64_t peer_id, struct 
 /* Written down with its reason; nothing if it is so already. */
 void profile_peer_pin(struct agent_store *store, const struct profile_peer *peer, enum peer_pin pin,
                       const char *why, uint64_t now_ms);
+/* The pin that it had before it was blocked. */
+enum peer_pin profile_peer_pin_before(struct agent_store *store, int64_t peer_id);
 void profile_peer_policy(struct agent_store *store, int64_t peer_id, enum peer_policy policy);
 void profile_peer_revoked(struct agent_store *store, int64_t peer_id, uint64_t at_ms);
 

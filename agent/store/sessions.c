@@ -23,11 +23,13 @@
     X(MOVE, "UPDATE session SET state = ?2, due_ms = ?3 WHERE session_id = ?1")                    \
     X(END, "UPDATE session SET state = ?2, ratchet = NULL, skipped = 0, version = version + 1"     \
            " WHERE session_id = ?1")                                                               \
-    X(ACTIVE, SESSION_COLUMNS " WHERE s.peer_id = ?1 AND s.state = 3 ORDER BY c.id LIMIT 1")       \
-    X(ASKED,                                                                                       \
-      SESSION_COLUMNS " WHERE s.peer_id = ?1 AND s.state = 1 ORDER BY s.session_id LIMIT 1")       \
+    X(ACTIVE, SESSION_COLUMNS " WHERE s.peer_id = ?1 AND s.state = 3 AND s.mode = 1"               \
+                              " ORDER BY c.id LIMIT 1")                                            \
+    X(ASKED, SESSION_COLUMNS " WHERE s.peer_id = ?1 AND s.state = 1 AND s.mode = 1"                \
+                             " ORDER BY s.session_id LIMIT 1")                                     \
     X(NEXT_LIVE, SESSION_COLUMNS " WHERE s.session_id > ?1 AND s.state <= 3"                       \
                                  " ORDER BY s.session_id LIMIT 1")                                 \
+    X(NEXT, SESSION_COLUMNS " WHERE s.session_id > ?1 ORDER BY s.session_id LIMIT 1")              \
     X(NEXT_OF, SESSION_COLUMNS " WHERE s.peer_id = ?1 AND s.session_id > ?2"                       \
                                " ORDER BY s.session_id LIMIT 1")                                   \
     X(OVERDUE, SESSION_COLUMNS " WHERE s.state <= 2 AND s.due_ms <= ?1 LIMIT 1")                   \
@@ -256,6 +258,14 @@ bool profile_session_next_live(struct agent_store *store, int64_t after,
                                struct profile_session *out)
 {
     sqlite3_stmt *next = in_stmt(store, IN_SESSIONS, STMT_NEXT_LIVE);
+
+    bind_int(next, 1, after);
+    return take_session(store, next, out);
+}
+
+bool profile_session_next(struct agent_store *store, int64_t after, struct profile_session *out)
+{
+    sqlite3_stmt *next = in_stmt(store, IN_SESSIONS, STMT_NEXT);
 
     bind_int(next, 1, after);
     return take_session(store, next, out);

@@ -49,13 +49,15 @@ void profile_session_move(struct agent_store *store, int64_t session_id, enum se
 /* A final state, or BROKEN: all its keys are wiped. */
 void profile_session_end(struct agent_store *store, int64_t session_id, enum session_stage state);
 
-/* The active one with the smallest id; one that we asked for. */
+/* Of those for mail: the active one with the smallest id; one that we asked for. */
 bool profile_session_active(struct agent_store *store, int64_t peer_id,
                             struct profile_session *out);
 bool profile_session_asked(struct agent_store *store, int64_t peer_id, struct profile_session *out);
 /* Asked, was asked, active: above `after` in order of number. */
 bool profile_session_next_live(struct agent_store *store, int64_t after,
                                struct profile_session *out);
+/* Any. */
+bool profile_session_next(struct agent_store *store, int64_t after, struct profile_session *out);
 bool profile_session_next_of(struct agent_store *store, int64_t peer_id, int64_t after,
                              struct profile_session *out);
 /* Asked or was asked and over since `now_ms`. */

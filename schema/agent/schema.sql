@@ -167,7 +167,8 @@ CREATE TABLE outbox (                           -- my messages: until settled, t
     outbox_id       INTEGER PRIMARY KEY AUTOINCREMENT,
     peer_id         INTEGER REFERENCES peer,        -- to whom; NULL: a group
     group_id        INTEGER REFERENCES grp,
-    scope_id        INTEGER REFERENCES scope,       -- NULL while queued: no session, or no epoch key yet
+    scope_id        INTEGER REFERENCES scope,       -- NULL while queued: no session, or no epoch key yet; set for what goes
+                                                    -- into this session or nowhere
     seq             INTEGER,                        -- NULL while queued
     msg_id          BLOB    NOT NULL UNIQUE CHECK (length(msg_id) = 16),
     thread          BLOB    NOT NULL CHECK (length(thread) = 16),       -- msg_id of the first message of its chain
@@ -187,6 +188,7 @@ CREATE TABLE outbox (                           -- my messages: until settled, t
     tries           INTEGER NOT NULL DEFAULT 0,
     retry_ms        INTEGER NOT NULL DEFAULT 0,     -- next attempt
     damaged         INTEGER NOT NULL DEFAULT 0,     -- notices of reason 6 so far; after the third: dead
+    live            INTEGER NOT NULL DEFAULT 0 CHECK (live IN (0, 1)),  -- asks for, or belongs to, a live session
     UNIQUE (scope_id, seq),
     CHECK ((peer_id IS NULL) = (group_id IS NOT NULL)),
     CHECK ((message IS NULL) = (kind >= 3 AND state = 4)),
