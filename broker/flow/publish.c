@@ -95,20 +95,35 @@ static const uint8_t *given_before(const struct upload *upload, size_t count, ui
     return NULL;
 }
 
+/* The key that this number stands for already: in this upload, held, or used.  ERR_NOT_FOUND. */
+static enum err opk_known(struct flow *flow, int64_t agent_id, bool replace, size_t i,
+                          const struct upload *upload, uint8_t key[static 32])
+{
+    uint32_t id = upload->opks[i].id;
+    const uint8_t *other = given_before(upload, i, id);
+    enum err e = ERR_NOT_FOUND;
+
+    if (other) {
+        memcpy(key, other, 32);
+        return ERR_OK;
+    }
+    if (!replace)
+        e = store_opk_get(flow->store, agent_id, id, key);
+    if (e != ERR_NOT_FOUND)
+        return e;
+    e = store_opk_used(flow->store, agent_id, id, key);
+    /* A new set may begin with any number, but a key that was used does not come back. */
+    return e == ERR_OK && replace && memcmp(key, upload->opks[i].key, 32) != 0 ? ERR_NOT_FOUND : e;
+}
+
 static enum err opk_check(struct flow *flow, int64_t agent_id, bool replace, size_t i,
                           struct upload *upload)
 {
-    const struct wire_opk *opk = &upload->opks[i];
-    const uint8_t *other = given_before(upload, i, opk->id);
-    uint8_t held[32];
-    enum err e = ERR_NOT_FOUND;
+    uint8_t known[32];
+    enum err e = opk_known(flow, agent_id, replace, i, upload, known);
 
-    if (other)
-        memcpy(held, other, 32);
-    else if (!replace)
-        e = store_opk_get(flow->store, agent_id, opk->id, held);
-    if (other || e == ERR_OK)
-        return memcmp(held, opk->key, 32) == 0 ? ERR_OK : ERR_CONFLICT;
+    if (e == ERR_OK)
+        return memcmp(known, upload->opks[i].key, 32) == 0 ? ERR_OK : ERR_CONFLICT;
     if (e != ERR_NOT_FOUND)
         return e;
     upload->is_new[i] = true;

@@ -225,7 +225,7 @@ static enum err asking_store(struct asking *ask, enum err verdict)
         e = store_request_opened(ask->flow->store, session.a_id, session.b_id, ask->frame.all.len);
     if (e != ERR_OK || !(ask->init.flags & INIT0_OPK_USED))
         return e;
-    e = store_opk_delete(ask->flow->store, ask->b->agent_id, ask->init.opk_id);
+    e = store_opk_use(ask->flow->store, ask->b->agent_id, ask->init.opk_id, ask->flow->now_ms);
     return e == ERR_OK ? say_prekey_taken(ask->flow, ask->b->agent_id, ask->reply) : e;
 }
 

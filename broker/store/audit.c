@@ -31,6 +31,8 @@
                  " JOIN card n ON n.agent_id = c.agent_id AND n.gen ="                             \
                  " (SELECT min(gen) FROM card m WHERE m.agent_id = c.agent_id AND m.gen > c.gen)"  \
                  " WHERE n.stored_ms < ?1 LIMIT ?2)")                                              \
+    X(OLD_OPKS, "DELETE FROM opk_used WHERE (agent_id, opk_id) IN"                                 \
+                " (SELECT agent_id, opk_id FROM opk_used WHERE used_ms < ?1 LIMIT ?2)")            \
     X(OLD_INVITES, "DELETE FROM invite WHERE invite_id IN (SELECT invite_id FROM invite"           \
                    " WHERE max(until_ms, coalesce(used_ms, 0)) < ?1 LIMIT ?2)")
 STATEMENT_TABLE(STATEMENTS)
@@ -97,6 +99,7 @@ enum err store_sweep_old(struct store *store, uint64_t now_ms, bool *more)
         { STMT_OLD_AUDIT, AUDIT_KEPT },
         { STMT_OLD_DEAD, before(now_ms, DEAD_KEPT) },
         { STMT_OLD_CARDS, before(now_ms, LIMIT_KEEP_MS) },
+        { STMT_OLD_OPKS, before(now_ms, LIMIT_KEEP_MS) },
         { STMT_OLD_INVITES, before(now_ms, INVITE_KEPT) },
     };
 

@@ -20,7 +20,7 @@ struct minute_counts {
 /* Adds to the minute of now_ms. */
 enum err store_minute_add(struct store *store, uint64_t now_ms, const struct minute_counts *counts);
 
-/* Once an hour, inside a turn: old minutes, audit rows, dead letters, cards, invites go, a bounded
+/* Once an hour, inside a turn: old minutes, audit rows, dead letters, cards, used prekeys, invites go, a bounded
  * number a call.  *more: call again soon. */
 enum err store_sweep_old(struct store *store, uint64_t now_ms, bool *more);
 

@@ -20,6 +20,9 @@
             " ORDER BY opk_id LIMIT 1")                                                            \
     X(PROMISE, "UPDATE opk SET reserved_for = ?3, reserved_ms = ?4"                                \
                " WHERE agent_id = ?1 AND opk_id = ?2")                                             \
+    X(REMEMBER, "INSERT OR REPLACE INTO opk_used (agent_id, opk_id, key, used_ms)"                 \
+                " SELECT agent_id, opk_id, key, ?3 FROM opk WHERE agent_id = ?1 AND opk_id = ?2")  \
+    X(USED, "SELECT key FROM opk_used WHERE agent_id = ?1 AND opk_id = ?2")                        \
     X(DELETE, "DELETE FROM opk WHERE agent_id = ?1 AND opk_id = ?2")
 STATEMENT_TABLE(STATEMENTS)
 
@@ -97,10 +100,10 @@ enum err store_opk_count(struct store *store, int64_t agent_id, uint64_t *out)
     return e;
 }
 
-enum err store_opk_get(struct store *store, int64_t agent_id, uint32_t opk_id,
+static enum err key_of(struct store *store, int which, int64_t agent_id, uint32_t opk_id,
                        uint8_t key[static 32])
 {
-    sqlite3_stmt *stmt = about(store, STMT_GET, agent_id);
+    sqlite3_stmt *stmt = about(store, which, agent_id);
     enum err e;
 
     bind_int(stmt, 2, opk_id);
@@ -109,6 +112,18 @@ enum err store_opk_get(struct store *store, int64_t agent_id, uint32_t opk_id,
         stmt_end(stmt);
     }
     return e;
+}
+
+enum err store_opk_get(struct store *store, int64_t agent_id, uint32_t opk_id,
+                       uint8_t key[static 32])
+{
+    return key_of(store, STMT_GET, agent_id, opk_id, key);
+}
+
+enum err store_opk_used(struct store *store, int64_t agent_id, uint32_t opk_id,
+                        uint8_t key[static 32])
+{
+    return key_of(store, STMT_USED, agent_id, opk_id, key);
 }
 
 enum err store_opk_add(struct store *store, int64_t agent_id, uint32_t opk_id,
@@ -187,10 +202,16 @@ enum err store_opk_usable(struct store *store, int64_t agent_id, uint32_t opk_id
     return e;
 }
 
-enum err store_opk_delete(struct store *store, int64_t agent_id, uint32_t opk_id)
+enum err store_opk_use(struct store *store, int64_t agent_id, uint32_t opk_id, uint64_t now_ms)
 {
-    sqlite3_stmt *stmt = about(store, STMT_DELETE, agent_id);
+    sqlite3_stmt *stmt = about(store, STMT_REMEMBER, agent_id);
+    enum err e;
 
+    bind_int(stmt, 2, opk_id);
+    bind_u64(stmt, 3, now_ms);
+    if ((e = stmt_run_change(store->db, stmt)) != ERR_OK)
+        return e;
+    stmt = about(store, STMT_DELETE, agent_id);
     bind_int(stmt, 2, opk_id);
     return stmt_run_change(store->db, stmt);
 }

@@ -42,7 +42,10 @@ enum err store_opk_reserved(struct store *store, int64_t agent_id, int64_t reque
  * to somebody else. */
 enum err store_opk_usable(struct store *store, int64_t agent_id, uint32_t opk_id, int64_t requester,
                           uint64_t now_ms);
-/* REQUEST has used it. */
-enum err store_opk_delete(struct store *store, int64_t agent_id, uint32_t opk_id);
+/* REQUEST has used it: it is gone, and remembered for 38 days. */
+enum err store_opk_use(struct store *store, int64_t agent_id, uint32_t opk_id, uint64_t now_ms);
+/* The key that was used under this number.  ERR_NOT_FOUND. */
+enum err store_opk_used(struct store *store, int64_t agent_id, uint32_t opk_id,
+                        uint8_t key[static 32]);
 
 #endif

@@ -262,6 +262,14 @@ CREATE TABLE audit (                            -- acts of operators and alarms;
     about           TEXT    NOT NULL DEFAULT '',
     detail          TEXT    NOT NULL DEFAULT ''
 ) STRICT;
+CREATE TABLE opk_used (                         -- one-time prekeys that a request has taken, for 38 days
+    agent_id        INTEGER NOT NULL REFERENCES agent,
+    opk_id          INTEGER NOT NULL,
+    key             BLOB    NOT NULL CHECK (length(key) = 32),
+    used_ms         INTEGER NOT NULL,
+    PRIMARY KEY (agent_id, opk_id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX opk_used_age ON opk_used (used_ms);
 CREATE VIEW v_queues AS         -- one row per stream: who has mail waiting, and for how long
 SELECT s.stream_id              AS stream,
        iif(s.kind = 1, 'mailbox', 'channel')                            AS kind,

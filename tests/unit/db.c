@@ -251,3 +251,25 @@ Test(db, the_brokers_schema_is_the_one_that_is_checked_in)
     buf_free(&kept);
     db_close(&db);
 }
+
+/* A broker's file of the first schema, with an agent and its prekeys, goes on under the newest. */
+Test(db, the_first_schema_of_a_broker_is_carried_over)
+{
+    struct migration first_only[] = { broker_migrations[0], { 0, 0, 0 } };
+    struct db *db = open_with(&options);
+    int version = 0;
+
+    OK(migrate(db, first_only, broker_views));
+    OK(db_run(db, "INSERT INTO agent (agent_id, id, name, identity_key, state, card_gen,"
+                  " enrolled_ms, seen_ms)"
+                  " VALUES (1, zeroblob(32), 'ann', zeroblob(32), 1, 1, 1, 1)"));
+    OK(db_run(db, "INSERT INTO opk (agent_id, opk_id, key) VALUES (1, 7, zeroblob(32))"));
+    OK(migrate(db, broker_migrations, broker_views));
+    OK(migrate_version(db, &version));
+    cr_expect_geq(version, 2);
+    cr_expect_eq(number(db, "SELECT value FROM meta WHERE key = 'schema'"), version);
+    cr_expect_eq(number(db, "SELECT count(*) FROM opk"), 1);
+    cr_expect_eq(number(db, "SELECT count(*) FROM opk_used"), 0);
+    cr_expect_eq(number(db, "SELECT opks FROM v_agents"), 1);
+    db_close(&db);
+}

@@ -148,7 +148,7 @@ Test(lookup, T15_the_same_key_for_ten_minutes_and_five_an_hour)
         cr_expect_eq(opk_of(&answer), id[i], "same within ten minutes");
         /* as REQUEST does */
         OK(store_begin(b.store));
-        OK(store_opk_delete(b.store, bob.by.id, id[i]));
+        OK(store_opk_use(b.store, bob.by.id, id[i], b.now_ms));
         OK(store_commit(b.store));
     }
     cr_expect_eq(held(&b, &bob), 95);
@@ -157,7 +157,7 @@ Test(lookup, T15_the_same_key_for_ten_minutes_and_five_an_hour)
         if (answer_err(&answer) == ERR_RATE)
             break;
         OK(store_begin(b.store));
-        OK(store_opk_delete(b.store, bob.by.id, opk_of(&answer)));
+        OK(store_opk_use(b.store, bob.by.id, opk_of(&answer), b.now_ms));
         OK(store_commit(b.store));
         cr_assert_lt(tries, 6, "no rate");
     }
@@ -192,7 +192,7 @@ Test(lookup, T15_thirty_an_hour_over_all_targets)
             break;
         promised++;
         OK(store_begin(b.store));
-        OK(store_opk_delete(b.store, people[i % 10].by.id, opk_of(&answer)));
+        OK(store_opk_use(b.store, people[i % 10].by.id, opk_of(&answer), b.now_ms));
         OK(store_commit(b.store));
     }
     cr_expect_eq(promised, 30, "%d, then %s", promised, err_name(answer_err(&answer)));
@@ -324,5 +324,42 @@ Test(lookup, uploads)
     cr_expect_eq(answer_err(&answer), ERR_AUTH);
     upload_free(&u);
     cr_expect_eq(held(&b, &bob), 60);
+    end(&b, &alice, &bob);
+}
+
+/* The answer to an upload was lost, and a request was faster than the repeat. */
+Test(lookup, T15_a_used_key_does_not_come_back)
+{
+    struct broker b;
+    struct person alice, bob;
+    uint64_t count = 0;
+    struct upload u;
+    struct message answer;
+
+    begin(&b, &alice, &bob);
+    OK(store_begin(b.store));
+    OK(store_opk_use(b.store, bob.by.id, 7, b.now_ms));
+    OK(store_commit(b.store));
+    OK(upload(&b, &bob, 1, 1, 100, 0, &count));
+    cr_expect_eq(count, 99, "word for word");
+    OK(upload(&b, &bob, 1, 1, 100, 1, &count));
+    cr_expect_eq(count, 99, "with the flag to replace, too");
+    OK(upload(&b, &bob, 0, 7, 1, 0, &count));
+    cr_expect_eq(count, 99, "alone");
+
+    upload_make(&b, &bob, 0, 7, 1, &u); /* a profile that was put back counts anew */
+    list_clear(&u.opks);
+    list_add_opk(&u.opks, &(struct wire_opk){ 7, (const uint8_t[32]){ 1 } });
+    MESSAGE_SET(&u.message, opks, list_of(&u.opks));
+    answer = broker_ask(&b, &bob.by, u.message);
+    cr_expect_eq(answer_err(&answer), ERR_CONFLICT, "number of a used key");
+    MESSAGE_SET(&u.message, flags, 1);
+    for (int i = 0; i < 2; i++) {
+        answer = broker_ask(&b, &bob.by, u.message);
+        OK(answer_err(&answer));
+        cr_expect_eq(answer.count, 1, "a set of its own");
+        MESSAGE_SET(&u.message, flags, 0);
+    }
+    upload_free(&u);
     end(&b, &alice, &bob);
 }

@@ -772,8 +772,8 @@ Test(store, one_time_prekeys_are_promised_to_one)
     cr_expect_eq(store_opk_usable(w.store, b, 7, c, NOW + 5), ERR_NOT_FOUND);
     OK(store_opk_usable(w.store, b, 7, a, NOW + 5));
     OK(store_opk_usable(w.store, b, 7, c, NOW + 10));
-    OK(store_opk_delete(w.store, b, 7));
-    cr_expect_eq(store_opk_delete(w.store, b, 7), ERR_NOT_FOUND);
+    OK(store_opk_use(w.store, b, 7, 1));
+    cr_expect_eq(store_opk_use(w.store, b, 7, 1), ERR_NOT_FOUND);
     OK(store_commit(w.store));
     end(&w);
 }
