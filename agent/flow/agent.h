@@ -223,7 +223,10 @@ enum err agent_requests_each(struct agent *agent,
 
 /*
  * Asks for contact with an introduction (which may be empty).  The session comes about when the
- * broker has answered; `id` is the introduction's, and agent_contact_get() follows it.
+ * broker has answered; `id` is the introduction's, and agent_session_of() follows it.  With nothing
+ * to say, and a session (or a request that waits) there already, nothing is queued, and `id` is
+ * that session's (or that message's).  A live request is always a new one, and held by the peer
+ * until somebody there accepts, whatever he accepted before, but for accept_names and consent any.
  * Errors as agent_send().
  */
 struct contact_request {
@@ -234,8 +237,9 @@ struct contact_request {
 enum err agent_request(struct agent *agent, const struct contact_request *request,
                        uint8_t id[static 16]);
 
-/* ERR_KEY_CHANGED.  `answered`: a request was held and is a session now (`sid`); else the consent
- * is written down for later.  Unblocks. */
+/* ERR_KEY_CHANGED, ERR_UNKNOWN_AGENT, ERR_CERT_REVOKED (the peer is), ERR_FORBIDDEN (myself).
+ * `answered`: a request was held and is a session now (`sid`; of several, a live one); else the
+ * consent is written down for later.  Unblocks. */
 enum err agent_accept(struct agent *agent, const uint8_t aid[static 32], bool *answered,
                       uint8_t sid[static 16]);
 /* ERR_NOT_FOUND: no request is held (with `block` that is no error).  With `block` nothing is told
@@ -273,7 +277,8 @@ enum err agent_sessions_each(struct agent *agent, const uint8_t *aid, bool all,
 /* ERR_NOT_FOUND */
 enum err agent_session_get(struct agent *agent, const uint8_t sid[static 16],
                            struct session_info *out);
-/* The session of the introduction or message `id`.  ERR_NOT_FOUND: not yet sealed into one. */
+/* The session of the introduction or message `id`, or with this id.  ERR_NOT_FOUND: not yet sealed
+ * into one. */
 enum err agent_session_of(struct agent *agent, const uint8_t id[static 16],
                           struct session_info *out);
 
@@ -358,7 +363,8 @@ struct send_request {
     const uint8_t *session; /* NULL: the peer's session; else this live one, and no other */
 };
 
-/* Committed when it returns.  ERR_TOO_LARGE, ERR_QUOTA (outbox full), ERR_KEY_CHANGED, ERR_BLOCKED,
+/* Committed when it returns.  ERR_SESSION_NOT_FOUND, ERR_STATE (of `session`: not live with this
+ * peer, or over), ERR_TOO_LARGE, ERR_QUOTA (outbox full), ERR_KEY_CHANGED, ERR_BLOCKED,
  * ERR_UNKNOWN_AGENT, ERR_CERT_REVOKED (recipient). */
 enum err agent_send(struct agent *agent, const struct send_request *request, uint8_t id[static 16]);
 /* ERR_NOT_FOUND */
@@ -390,7 +396,7 @@ struct incoming_filter {
     bool unread, done;         /* which states: new and handed; done and failed */
     const uint8_t (*from)[32]; /* NULL: anybody */
     size_t from_count;
-    const uint8_t *session; /* only this live session's; NULL: all but those of live sessions */
+    const uint8_t *session; /* only this session's; NULL: all but those of live ones that go on */
     uint64_t newest;        /* 0: all; else only the newest so many */
 };
 

@@ -28,7 +28,10 @@ static const struct {
 Test(agent_consent, first_match_rules)
 {
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        struct consent_facts facts = { cases[i].pin, cases[i].policy, cases[i].circle };
+        struct consent_facts facts = { .pin = cases[i].pin,
+                                       .policy = cases[i].policy,
+                                       .shares_circle = cases[i].circle,
+                                       .name = "ann" };
         cr_expect_eq(agent_consent_judge(CONSENT_ASK, &facts), cases[i].ask, "ask: %s",
                      cases[i].name);
         cr_expect_eq(agent_consent_judge(CONSENT_CIRCLE, &facts), cases[i].circle_only,
@@ -36,4 +39,20 @@ Test(agent_consent, first_match_rules)
         cr_expect_eq(agent_consent_judge(CONSENT_ANY, &facts), cases[i].any, "any: %s",
                      cases[i].name);
     }
+}
+
+/* A live session is a talk: somebody must be there, so no earlier word counts, nor a circle. */
+Test(agent_consent, live_is_asked_each_time)
+{
+    struct consent_facts facts = { .pin = PIN_VERIFIED,
+                                   .policy = POLICY_ACCEPTED,
+                                   .shares_circle = true,
+                                   .live = true,
+                                   .name = "ann" };
+
+    cr_expect_eq(agent_consent_judge(CONSENT_ASK, &facts), CONSENT_HOLD);
+    cr_expect_eq(agent_consent_judge(CONSENT_CIRCLE, &facts), CONSENT_HOLD);
+    cr_expect_eq(agent_consent_judge(CONSENT_ANY, &facts), CONSENT_GIVE);
+    facts.pin = PIN_BLOCKED;
+    cr_expect_eq(agent_consent_judge(CONSENT_ANY, &facts), CONSENT_SILENT);
 }
