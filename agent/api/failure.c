@@ -40,6 +40,7 @@ static const struct row {
     { ERR_EXISTS, 4, "profile_exists", NULL, "sealpost join -a OTHER INVITE" },
     { ERR_FORBIDDEN, 4, "refused", NULL, NULL },
     { ERR_BLOCKED, 4, "blocked_by_you", NULL, "sealpost accept PEER" },
+    { ERR_NOT_IN_SEND_TO, 4, "not_in_send_to", NULL, "sealpost config send_to" },
     { ERR_QUOTA_SENDER, 4, "quota", NULL, "sealpost outbox" },
     { ERR_QUOTA_MAILBOX, 4, "quota", NULL, "sealpost outbox" },
     { ERR_QUOTA, 4, "quota", NULL, "sealpost outbox" },
@@ -58,7 +59,9 @@ static const struct row {
     { ERR_NOT_FOUND, 6, "unknown_message", NULL, "sealpost inbox --all" },
     { ERR_SESSION_NOT_FOUND, 6, "no_session", NULL, NULL },
     { ERR_KEY_CHANGED, 7, "key_changed", NULL,
-      "ask its owner for the fingerprint of the new key before anything else" },
+      "ask its owner for the fingerprint of the new key, then: sealpost verify PEER FINGERPRINT"
+      " --replace" },
+    { ERR_NOT_VERIFIED, 7, "not_verified", NULL, "sealpost verify PEER" },
     { ERR_CERT_INVALID, 7, "certificate_invalid", NULL, "sealpost status" },
     { ERR_SPLIT_VIEW, 7, "split_view", NULL, "sealpost status" },
     { ERR_IMPERSONATION, 7, "impersonation", NULL, "sealpost status" },

@@ -8,6 +8,7 @@
 #include "agent/flow/identity.h"
 #include "agent/flow/incoming.h"
 #include "agent/flow/link.h"
+#include "agent/flow/news.h"
 #include "agent/flow/outgoing.h"
 #include "agent/flow/receipts.h"
 #include "agent/flow/replenish.h"
@@ -114,6 +115,7 @@ void agent_free(struct agent **agent)
     agent_link_free(a);
     agent_openings_free(a);
     agent_views_free(a);
+    agent_news_free(a);
     buf_wipe(&a->scratch);
     buf_free(&a->scratch);
     agent_me_wipe(a);
@@ -172,6 +174,8 @@ enum err agent_leave(struct agent *agent)
         start_over(agent, e);
     else
         agent_send_all(agent);
+    if (e == ERR_OK)
+        agent_news_gather(agent);
     if (agent->changed) {
         agent->changed = false;
         agent->ports->changed(agent->ports->ctx);

@@ -224,15 +224,9 @@ static void reject(struct agent *agent, const struct asking *asking,
 static void take_first(struct agent *agent, const struct asking *asking,
                        struct profile_session *session, struct bytes plain)
 {
-    struct consent_facts facts = { .pin = asking->peer.pin,
-                                   .policy = asking->peer.policy,
-                                   .live = session->mode == MODE_LIVE,
-                                   .name = asking->peer.name };
+    enum consent_verdict verdict = agent_consent(agent, &asking->peer, session);
     struct envelope envelope;
-    enum consent_verdict verdict;
 
-    facts.shares_circle = profile_circle_shared(agent->store, agent->me.row.id, asking->peer.id);
-    verdict = agent_consent_judge(agent->settings.consent, &facts);
     agent_received_note(agent, session, 1, asking->digest);
     if (verdict == CONSENT_SILENT) {
         agent_session_silence(agent, session);

@@ -101,6 +101,13 @@ static void end_sessions(struct agent *agent, int64_t peer_id, enum closed_reaso
     }
 }
 
+void agent_contact_let_go(struct agent *agent, const struct profile_peer *peer)
+{
+    end_sessions(agent, peer->peer_id, CLOSED_KEY_CHANGED);
+    drop_queued(agent, peer->peer_id, DEAD_KEY_CHANGED);
+    agent->changed = true;
+}
+
 void agent_contact_revoked(struct agent *agent, const struct profile_peer *peer)
 {
     profile_peer_revoked(agent->store, peer->peer_id, agent_now(agent));
@@ -115,9 +122,7 @@ void agent_contact_changed(struct agent *agent, const struct profile_peer *peer,
         return;
     profile_peer_pin(agent->store, peer, PIN_CHANGED, why, agent_now(agent));
     profile_alarm_add(agent->store, "key_changed", peer->peer_id, 0, why, agent_now(agent));
-    end_sessions(agent, peer->peer_id, CLOSED_KEY_CHANGED);
-    drop_queued(agent, peer->peer_id, DEAD_KEY_CHANGED);
-    agent->changed = true;
+    agent_contact_let_go(agent, peer);
 }
 
 /* ------------------------------------------------------------------ openings */

@@ -15,6 +15,8 @@ enum err agent_contact_verify(struct agent *agent, struct bytes packed, struct c
 bool agent_contact_row(struct agent *agent, const uint8_t aid[static 32],
                        struct profile_peer *peer);
 
+/* The sessions with it end, signed; what is queued for it is dead. */
+void agent_contact_let_go(struct agent *agent, const struct profile_peer *peer);
 /* The log says so: its sessions end, what is queued for it is dead. */
 void agent_contact_revoked(struct agent *agent, const struct profile_peer *peer);
 /* Another agent stands under the name: nothing goes there until a person has looked. */

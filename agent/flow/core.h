@@ -173,6 +173,7 @@ struct agent {
 
     struct buf scratch;        /* one user at a time */
     bool queued;               /* this turn queued a message */
+    struct agent_news_ring *news; /* news.c */
     struct agent_views *views; /* buffers behind what info structs borrow: views.c */
 };
 

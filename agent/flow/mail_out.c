@@ -2,6 +2,7 @@
 #include "agent/flow/contact.h"
 #include "agent/flow/link.h"
 #include "agent/flow/outgoing.h"
+#include "agent/flow/verify.h"
 #include "agent/flow/views.h"
 #include "agent/store/dead.h"
 #include "agent/store/log.h"
@@ -23,13 +24,7 @@ static enum err may_send(struct agent *agent, const struct send_request *request
         return ERR_FORBIDDEN;
     if (!agent_contact_row(agent, request->to, peer))
         return ERR_UNKNOWN_AGENT;
-    if (peer->revoked_ms || profile_log_revoked(agent->store, request->to))
-        return ERR_CERT_REVOKED;
-    if (peer->pin == PIN_BLOCKED)
-        return ERR_BLOCKED;
-    if (peer->pin == PIN_CHANGED || profile_peer_has_pin(agent->store, peer->name, PIN_CHANGED))
-        return ERR_KEY_CHANGED;
-    return ERR_OK;
+    return agent_may_write(agent, peer);
 }
 
 static bool outbox_full(struct agent *agent)

@@ -3,6 +3,7 @@
 #include <sodium.h>
 
 #include "agent/flow/incoming.h"
+#include "agent/flow/verify.h"
 #include "agent/store/dead.h"
 #include "agent/store/inbox.h"
 #include "agent/store/log.h"
@@ -190,7 +191,8 @@ static void seal_into(struct agent *agent, struct profile_session *session, bool
     uint64_t most;
 
     if (!next_row(agent, session, queue, &row) || (most = room(agent, session->session_id)) == 0
-        || !profile_peer_get(agent->store, session->peer_id, &peer) || peer.pin >= PIN_CHANGED
+        || !profile_peer_get(agent->store, session->peer_id, &peer)
+        || !agent_is_trusted(agent, &peer)
         || !profile_session_load(agent->store, session, &ratchet, &skipped))
         return;
     if (seal_rows(agent, session, &ratchet, &peer, queue, most)) {

@@ -96,8 +96,8 @@ enum peer_trust agent_trust_of(const struct profile_peer *peer)
     return TRUST_NEW;
 }
 
-static enum err find_by_fingerprint(struct agent *agent, const char *text,
-                                    struct directory_entry *entry)
+enum err agent_find_by_fingerprint(struct agent *agent, const char *text,
+                                   struct directory_entry *entry)
 {
     char plain[33], name[NAME_MAX_LEN + 1] = "";
     uint64_t index = 0;
@@ -118,7 +118,7 @@ enum err agent_peer_find(struct agent *agent, const char *peer, uint8_t aid[stat
     struct profile_peer row;
 
     if (strncmp(peer, "id:", 3) == 0) {
-        enum err e = find_by_fingerprint(agent, peer, &entry);
+        enum err e = agent_find_by_fingerprint(agent, peer, &entry);
         if (e != ERR_OK)
             return e;
     } else {

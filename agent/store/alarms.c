@@ -9,7 +9,9 @@
            " AND detail = ?5 AND cleared_ms IS NULL)")                                             \
     X(LIST, "SELECT a.at_ms, a.code, a.detail, p.name FROM alarm a"                                \
             " LEFT JOIN peer p ON p.peer_id = a.peer_id"                                           \
-            " WHERE a.cleared_ms IS NULL ORDER BY a.alarm_id LIMIT ?1")
+            " WHERE a.cleared_ms IS NULL ORDER BY a.alarm_id LIMIT ?1")                              \
+    X(CLEAR, "UPDATE alarm SET cleared_ms = ?2 WHERE code = ?1 AND cleared_ms IS NULL"             \
+             " AND (?3 IS NULL OR peer_id = ?3)")
 STATEMENT_TABLE(STATEMENTS)
 const struct profile_statements profile_sql_alarm = { stmt_sql, STMT_COUNT };
 
@@ -41,4 +43,15 @@ size_t profile_alarms(struct agent_store *store, struct profile_alarm *out, size
         column_text(list, 3, alarm->peer, sizeof alarm->peer);
     }
     return count;
+}
+
+bool profile_alarm_clear(struct agent_store *store, const char *code, int64_t peer_id,
+                         uint64_t now_ms)
+{
+    sqlite3_stmt *clear = in_stmt(store, IN_ALARMS, STMT_CLEAR);
+
+    bind_text(clear, 1, code);
+    bind_u64(clear, 2, now_ms);
+    bind_int_or_null(clear, 3, peer_id);
+    return in_change(store, clear);
 }

@@ -20,7 +20,22 @@ enum profile_module {
     IN_INBOX,
     IN_ACKS,
     IN_DEAD,
+    IN_CHANGES,
     MODULE_COUNT
+};
+
+#define IN_CHANGES_MAX 1024
+
+struct in_changed {
+    int what; /* enum changed_row */
+    int64_t row;
+};
+
+/* See agent/store/changes.h. */
+struct in_changes {
+    struct in_changed ring[IN_CHANGES_MAX];
+    size_t first, count;
+    size_t before; /* count when the transaction began */
 };
 
 struct agent_store {
@@ -30,6 +45,7 @@ struct agent_store {
     void *random_ctx;
     enum err failure;
     bool shred, untidy;
+    struct in_changes changes;
     sqlite3_stmt **stmt[MODULE_COUNT]; /* owned */
     size_t stmt_count[MODULE_COUNT];
 };
@@ -41,13 +57,17 @@ struct profile_statements {
 };
 extern const struct profile_statements profile_sql_meta, profile_sql_me, profile_sql_secret,
     profile_sql_peer, profile_sql_alarm, profile_sql_log, profile_sql_scope, profile_sql_session,
-    profile_sql_outbox, profile_sql_inbox, profile_sql_ack, profile_sql_dead;
+    profile_sql_outbox, profile_sql_inbox, profile_sql_ack, profile_sql_dead, profile_sql_changes;
 
 /* The statement, ready to be bound. */
 static inline sqlite3_stmt *in_stmt(struct agent_store *store, enum profile_module module, int n)
 {
     return store->stmt[module][n];
 }
+
+void in_changes_watch(struct agent_store *store);
+void in_changes_begin(struct agent_store *store);
+void in_changes_rollback(struct agent_store *store);
 
 /* Runs a statement without rows. */
 void in_run(struct agent_store *store, sqlite3_stmt *stmt);

@@ -10,6 +10,8 @@
            " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)")                                         \
     X(HEAD, "SELECT idx, at_ms, digest FROM log ORDER BY idx DESC LIMIT 1")                        \
     X(DIGEST, "SELECT digest FROM log WHERE idx = ?1")                                             \
+    X(ROW, "SELECT idx, type, id, card_hash, name, circles, at_ms, digest FROM log WHERE idx >= ?1"  \
+           " ORDER BY idx LIMIT 1")                                                                \
     X(REVOKED, "SELECT 1 FROM log WHERE id = ?1 AND type = 3 LIMIT 1")                             \
     X(BOUND, "SELECT 1 FROM log WHERE id = ?1 AND type IN (1, 2) AND name = ?2 AND card_hash = ?3" \
              " LIMIT 1")                                                                           \
@@ -58,6 +60,25 @@ bool profile_log_digest(struct agent_store *store, uint64_t index, uint8_t diges
     if (!in_row(store, get))
         return false;
     column_copy(get, 0, digest, 32);
+    stmt_end(get);
+    return true;
+}
+
+bool profile_log_next(struct agent_store *store, uint64_t from, struct log_row *out)
+{
+    sqlite3_stmt *get = in_stmt(store, IN_LOG, STMT_ROW);
+
+    bind_u64(get, 1, from);
+    if (!in_row(store, get))
+        return false;
+    out->index = column_u64(get, 0);
+    out->type = (enum log_entry_type)column_int(get, 1);
+    column_copy(get, 2, out->aid, 32);
+    column_copy(get, 3, out->card_hash, 32);
+    column_text(get, 4, out->name, sizeof out->name);
+    column_text(get, 5, out->circles, sizeof out->circles);
+    out->at_ms = column_u64(get, 6);
+    column_copy(get, 7, out->digest, 32);
     stmt_end(get);
     return true;
 }

@@ -15,6 +15,15 @@ void profile_log_add(struct agent_store *store, const struct log_entry *entry, c
 void profile_log_head(struct agent_store *store, struct log_head *out);
 bool profile_log_digest(struct agent_store *store, uint64_t index, uint8_t digest[static 32]);
 
+struct log_row {
+    uint64_t index, at_ms;
+    enum log_entry_type type;
+    uint8_t aid[32], card_hash[32], digest[32];
+    char name[NAME_MAX_LEN + 1], circles[CIRCLES_TEXT_MAX];
+};
+/* The first entry with an index of at least `from`. */
+bool profile_log_next(struct agent_store *store, uint64_t from, struct log_row *out);
+
 bool profile_log_revoked(struct agent_store *store, const uint8_t aid[static 32]);
 /* Does an ENROL or CARD entry bind the three? */
 bool profile_log_bound(struct agent_store *store, const uint8_t aid[static 32], const char *name,

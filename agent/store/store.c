@@ -30,12 +30,13 @@ STATEMENT_TABLE(STATEMENTS)
 const struct profile_statements profile_sql_meta = { stmt_sql, STMT_COUNT };
 
 static const struct profile_statements *const modules[MODULE_COUNT] = {
-    [IN_META] = &profile_sql_meta,      [IN_ME] = &profile_sql_me,
-    [IN_SECRETS] = &profile_sql_secret, [IN_PEERS] = &profile_sql_peer,
-    [IN_ALARMS] = &profile_sql_alarm,   [IN_LOG] = &profile_sql_log,
-    [IN_SCOPES] = &profile_sql_scope,   [IN_SESSIONS] = &profile_sql_session,
-    [IN_OUTBOX] = &profile_sql_outbox,  [IN_INBOX] = &profile_sql_inbox,
-    [IN_ACKS] = &profile_sql_ack,       [IN_DEAD] = &profile_sql_dead,
+    [IN_META] = &profile_sql_meta,       [IN_ME] = &profile_sql_me,
+    [IN_SECRETS] = &profile_sql_secret,  [IN_PEERS] = &profile_sql_peer,
+    [IN_ALARMS] = &profile_sql_alarm,    [IN_LOG] = &profile_sql_log,
+    [IN_SCOPES] = &profile_sql_scope,    [IN_SESSIONS] = &profile_sql_session,
+    [IN_OUTBOX] = &profile_sql_outbox,   [IN_INBOX] = &profile_sql_inbox,
+    [IN_ACKS] = &profile_sql_ack,        [IN_DEAD] = &profile_sql_dead,
+    [IN_CHANGES] = &profile_sql_changes,
 };
 
 static enum err prepare_all(struct agent_store *store)
@@ -91,7 +92,9 @@ static enum err open_file(struct agent_store **out, const char *path, bool creat
         e = check_key(store);
     if (e == ERR_OK)
         e = prepare_all(store);
-    if (e != ERR_OK)
+    if (e == ERR_OK)
+        in_changes_watch(store);
+    else
         agent_store_close(&store);
     *out = store;
     return e;
@@ -220,6 +223,7 @@ void agent_store_random(struct agent_store *store, void (*random)(void *, uint8_
 void agent_store_begin(struct agent_store *store)
 {
     store->shred = false;
+    in_changes_begin(store);
     store->failure = db_begin(store->db);
 }
 
@@ -242,6 +246,7 @@ enum err agent_store_commit(struct agent_store *store)
 void agent_store_rollback(struct agent_store *store)
 {
     db_rollback(store->db);
+    in_changes_rollback(store);
     store->failure = ERR_OK;
     store->shred = false;
 }

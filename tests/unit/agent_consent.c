@@ -2,57 +2,80 @@
 #include "agent/flow/consent.h"
 
 #include <criterion/criterion.h>
+#include <stdio.h>
+
+#define GIVE   CONSENT_GIVE
+#define HOLD   CONSENT_HOLD
+#define SILENT CONSENT_SILENT
 
 /* Rules of cli 3.4: first match wins. */
 static const struct {
     const char *name;
     enum peer_pin pin;
     enum peer_policy policy;
-    bool circle;
-    enum consent_verdict ask, circle_only, any;
+    bool circle, live;
+    const char *accept_names;
+    enum consent_verdict ask, circle_only, any, verified_only; /* the last: consent = any */
 } cases[] = {
-    { "stranger", PIN_NONE, POLICY_DEFAULT, false, CONSENT_HOLD, CONSENT_HOLD, CONSENT_GIVE },
-    { "of our circle", PIN_NONE, POLICY_DEFAULT, true, CONSENT_HOLD, CONSENT_GIVE, CONSENT_GIVE },
-    { "accepted before", PIN_FIRST_USE, POLICY_ACCEPTED, false, CONSENT_GIVE, CONSENT_GIVE,
-      CONSENT_GIVE },
-    { "closed by us", PIN_FIRST_USE, POLICY_ASK, false, CONSENT_HOLD, CONSENT_HOLD, CONSENT_GIVE },
-    { "closed by us, of our circle", PIN_FIRST_USE, POLICY_ASK, true, CONSENT_HOLD, CONSENT_GIVE,
-      CONSENT_GIVE },
-    { "verified is not accepted", PIN_VERIFIED, POLICY_DEFAULT, false, CONSENT_HOLD, CONSENT_HOLD,
-      CONSENT_GIVE },
-    { "changed key", PIN_CHANGED, POLICY_ACCEPTED, true, CONSENT_HOLD, CONSENT_HOLD, CONSENT_HOLD },
-    { "blocked", PIN_BLOCKED, POLICY_ACCEPTED, true, CONSENT_SILENT, CONSENT_SILENT,
-      CONSENT_SILENT },
+    { "stranger", PIN_NONE, POLICY_DEFAULT, false, false, "", HOLD, HOLD, GIVE, HOLD },
+    { "of our circle", PIN_NONE, POLICY_DEFAULT, true, false, "", HOLD, GIVE, GIVE, HOLD },
+    { "named", PIN_NONE, POLICY_DEFAULT, false, false, "al* b?b", GIVE, GIVE, GIVE, HOLD },
+    { "others are named", PIN_NONE, POLICY_DEFAULT, false, false, "al* bo", HOLD, HOLD, GIVE,
+      HOLD },
+    { "accepted before", PIN_FIRST_USE, POLICY_ACCEPTED, false, false, "", GIVE, GIVE, GIVE, HOLD },
+    { "closed by us", PIN_FIRST_USE, POLICY_ASK, false, false, "", HOLD, HOLD, GIVE, HOLD },
+    { "closed by us, of our circle", PIN_FIRST_USE, POLICY_ASK, true, false, "", HOLD, GIVE, GIVE,
+      HOLD },
+    { "verified is not accepted", PIN_VERIFIED, POLICY_DEFAULT, false, false, "", HOLD, HOLD, GIVE,
+      GIVE },
+    { "verified and accepted", PIN_VERIFIED, POLICY_ACCEPTED, false, false, "", GIVE, GIVE, GIVE,
+      GIVE },
+    { "live, of our circle, accepted before", PIN_VERIFIED, POLICY_ACCEPTED, true, true, "", HOLD,
+      HOLD, HOLD, HOLD },
+    { "live and named", PIN_VERIFIED, POLICY_DEFAULT, false, true, "bob", GIVE, GIVE, GIVE, GIVE },
+    { "changed key", PIN_CHANGED, POLICY_ACCEPTED, true, false, "*", HOLD, HOLD, HOLD, HOLD },
+    { "blocked", PIN_BLOCKED, POLICY_ACCEPTED, true, false, "*", SILENT, SILENT, SILENT, SILENT },
 };
 
 Test(agent_consent, first_match_rules)
 {
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct agent_settings settings;
         struct consent_facts facts = { .pin = cases[i].pin,
                                        .policy = cases[i].policy,
                                        .shares_circle = cases[i].circle,
-                                       .name = "ann" };
-        cr_expect_eq(agent_consent_judge(CONSENT_ASK, &facts), cases[i].ask, "ask: %s",
+                                       .live = cases[i].live,
+                                       .name = "bob" };
+        agent_settings_default(&settings);
+        snprintf(settings.accept_names, sizeof settings.accept_names, "%s", cases[i].accept_names);
+        settings.consent = CONSENT_ASK;
+        cr_expect_eq(agent_consent_judge(&settings, &facts), cases[i].ask, "ask: %s",
                      cases[i].name);
-        cr_expect_eq(agent_consent_judge(CONSENT_CIRCLE, &facts), cases[i].circle_only,
-                     "circle: %s", cases[i].name);
-        cr_expect_eq(agent_consent_judge(CONSENT_ANY, &facts), cases[i].any, "any: %s",
+        settings.consent = CONSENT_CIRCLE;
+        cr_expect_eq(agent_consent_judge(&settings, &facts), cases[i].circle_only, "circle: %s",
+                     cases[i].name);
+        settings.consent = CONSENT_ANY;
+        cr_expect_eq(agent_consent_judge(&settings, &facts), cases[i].any, "any: %s",
+                     cases[i].name);
+        settings.trust_verified = true;
+        cr_expect_eq(agent_consent_judge(&settings, &facts), cases[i].verified_only, "verified: %s",
                      cases[i].name);
     }
 }
 
-/* A live session is a talk: somebody must be there, so no earlier word counts, nor a circle. */
-Test(agent_consent, live_is_asked_each_time)
+Test(agent_consent, names)
 {
-    struct consent_facts facts = { .pin = PIN_VERIFIED,
-                                   .policy = POLICY_ACCEPTED,
-                                   .shares_circle = true,
-                                   .live = true,
-                                   .name = "ann" };
+    static const struct {
+        const char *globs, *name;
+        bool among;
+    } globs[] = {
+        { "", "bob", false },        { "   ", "bob", false },   { "bob", "bob", true },
+        { "bob", "bobby", false },   { "bob*", "bobby", true }, { " ann  bob ", "bob", true },
+        { "ann,bob", "bob", false }, { "[ab]ob", "bob", true }, { "*", "anybody", true },
+        { "b?b", "bb", false },      { "Bob", "bob", false },
+    };
 
-    cr_expect_eq(agent_consent_judge(CONSENT_ASK, &facts), CONSENT_HOLD);
-    cr_expect_eq(agent_consent_judge(CONSENT_CIRCLE, &facts), CONSENT_HOLD);
-    cr_expect_eq(agent_consent_judge(CONSENT_ANY, &facts), CONSENT_GIVE);
-    facts.pin = PIN_BLOCKED;
-    cr_expect_eq(agent_consent_judge(CONSENT_ANY, &facts), CONSENT_SILENT);
+    for (size_t i = 0; i < sizeof globs / sizeof globs[0]; i++)
+        cr_expect_eq(agent_name_among(globs[i].globs, globs[i].name), globs[i].among,
+                     "%s in \"%s\"", globs[i].name, globs[i].globs);
 }
