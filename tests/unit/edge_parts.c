@@ -85,7 +85,7 @@ static struct requester someone(uint8_t first, enum requester_kind kind)
     return who;
 }
 
-Test(gate, decides)
+Test(gate, T48_decides)
 {
     static const struct gate_limits limits = { 30, 100, 2 };
     struct gate *gate = gate_new(&limits, 0);

@@ -82,7 +82,7 @@ static enum err say(const struct requester *by, enum verb verb)
 }
 
 /* T61: before HELLO nothing but HELLO, PING and BYE. */
-Test(access, before_hello)
+Test(access, T61_before_hello)
 {
     fake_connect(&broker, &ann);
     for (size_t i = 0; i < VERBS; i++)
@@ -93,7 +93,7 @@ Test(access, before_hello)
     cr_expect_eq(say(&ann.by, VERB_BYE), ERR_OK);
 }
 
-Test(access, with_an_invite_only)
+Test(access, T61_with_an_invite_only)
 {
     struct requester by = { .kind = BY_INVITE, .conn = 999, .id = 1 };
 
@@ -103,7 +103,7 @@ Test(access, with_an_invite_only)
     cr_expect_eq(say(&by, VERB_ENROL), ERR_TOKEN);
 }
 
-Test(access, agent_that_is_not_there)
+Test(access, T61_agent_that_is_not_there)
 {
     struct requester by = { .kind = BY_AGENT, .conn = 999, .id = 4711 };
 
@@ -112,7 +112,7 @@ Test(access, agent_that_is_not_there)
 }
 
 /* Revoked while it is connected: refused at the next message, and put out. */
-Test(access, revoked_agent)
+Test(access, T61_revoked_agent)
 {
     cr_assert_eq(store_begin(broker.store), ERR_OK);
     cr_assert_eq(store_agent_revoke(broker.store, ann.by.id, broker.now_ms), ERR_OK);
@@ -124,7 +124,7 @@ Test(access, revoked_agent)
 }
 
 /* A number of a connection that is somebody else's helps nobody. */
-Test(access, greeted_as_another)
+Test(access, T61_greeted_as_another)
 {
     struct requester by = ann.by;
 
@@ -133,7 +133,7 @@ Test(access, greeted_as_another)
 }
 
 /* After HELLO every verb is heard: whatever it answers, it is not about the greeting. */
-Test(access, after_hello)
+Test(access, T61_after_hello)
 {
     for (size_t i = 0; i < VERBS; i++) {
         enum err e;
@@ -168,7 +168,7 @@ static void clone_of(struct fake_party *out, const struct fake_party *party)
 }
 
 /* T20: a copy waits while the other lives; the first answer is soon, then the rest of the lease. */
-Test(access, a_copy_is_kept_out)
+Test(access, T20_a_copy_is_kept_out)
 {
     struct fake_party copy;
     struct answer answer;
@@ -214,7 +214,7 @@ Test(access, bye_frees_the_lease)
 }
 
 /* T60: after 45 s of silence another may have it; the older one is told to say HELLO, and waits. */
-Test(access, silence_loses_the_lease)
+Test(access, T60_silence_loses_the_lease)
 {
     struct fake_party next;
 

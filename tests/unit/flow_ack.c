@@ -270,7 +270,7 @@ static void none(void)
 }
 
 /* T50: everything that does not cover exactly is refused, and changes nothing. */
-Test(ack, receipts_must_cover_exactly)
+Test(ack, T50_receipts_must_cover_exactly)
 {
     static const struct {
         const char *name;
@@ -317,7 +317,7 @@ Test(ack, receipts_must_cover_exactly)
 }
 
 /* T40: the transport key alone settles nothing. */
-Test(ack, only_the_reader_can_sign)
+Test(ack, T40_only_the_reader_can_sign)
 {
     uint64_t cursor = fake_cursor(&broker, &bob);
     struct list_maker list = { 0 };
@@ -344,7 +344,7 @@ Test(ack, only_the_reader_can_sign)
 
 /* ---- cases of 6.5 ---------------------------------------------------------------------------- */
 
-Test(ack, repeated_is_a_success_and_changes_nothing)
+Test(ack, T50_repeated_is_a_success_and_changes_nothing)
 {
     uint64_t cursor = fake_cursor(&broker, &bob);
     struct answer answer;
@@ -357,7 +357,7 @@ Test(ack, repeated_is_a_success_and_changes_nothing)
     cr_expect_eq(fake_fetch(&broker, &ann, items), 1, "one receipt, not two");
 }
 
-Test(ack, must_build_on_the_cursor)
+Test(ack, T50_must_build_on_the_cursor)
 {
     uint64_t cursor = fake_cursor(&broker, &bob);
     struct answer answer;
@@ -498,7 +498,7 @@ Test(ack, at_most_1024_items)
 }
 
 /* T51: expired between delivery and ACK; the reader had it, and says so. */
-Test(ack, a_tombstone_since_delivery_may_be_called_delivered)
+Test(ack, T51_a_tombstone_since_delivery_may_be_called_delivered)
 {
     struct fake_item got[256];
 

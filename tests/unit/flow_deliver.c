@@ -585,7 +585,7 @@ static void open_on_disk(void)
 }
 
 /* The bytes are gone, the number is not: tombstone in its place, notice to the sender. */
-Test(damaged, a_row_is_never_delivered, .init = open_on_disk, .fini = close_all)
+Test(damaged, T59_a_row_is_never_delivered, .init = open_on_disk, .fini = close_all)
 {
     static struct fake_item items[2048];
     struct fake_item got[256];

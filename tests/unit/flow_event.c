@@ -142,7 +142,7 @@ static const enum session_state leads_to[SESSION_ROTATED + 1][EVENT_EXPIRED + 1]
 };
 
 /* T61: every (state, event) cell. */
-Test(event, every_cell)
+Test(event, T61_every_cell)
 {
     struct fake_session other;
     uint64_t number = 10;
@@ -193,7 +193,7 @@ Test(event, every_cell)
 }
 
 /* Who may take which step. */
-Test(event, wrong_actor)
+Test(event, T61_wrong_actor)
 {
     static const struct {
         const char *name;
@@ -451,7 +451,7 @@ Test(event, rate)
 
 /* ---- tails that a restored broker has lost (T62) --------------------------------------------- */
 
-Test(event, the_other_party_brings_back_ACCEPTED_without_its_frame)
+Test(event, T62_the_other_party_brings_back_ACCEPTED_without_its_frame)
 {
     struct fake_event accepted;
     struct session_row row;
@@ -476,7 +476,7 @@ Test(event, the_other_party_brings_back_ACCEPTED_without_its_frame)
     cr_expect_eq(fake_send_next(&broker, &session, &bob), ERR_OK);
 }
 
-Test(event, a_tail_of_several_at_once)
+Test(event, T62_a_tail_of_several_at_once)
 {
     struct fake_event events[2];
 

@@ -511,7 +511,7 @@ Test(request, the_item_brings_the_card_that_INIT0_names)
 }
 
 /* T30: what a revoked agent asked reaches nobody. */
-Test(request, of_a_revoked_agent_is_not_delivered)
+Test(request, T30_of_a_revoked_agent_is_not_delivered)
 {
     struct answer answer;
     struct wire_item item;

@@ -93,7 +93,7 @@ static size_t dead_count(const char *reason)
 }
 
 /* T44: its number stays, both hear of it, numbers go on. */
-Test(sweep, an_unread_frame_expires)
+Test(sweep, T44_an_unread_frame_expires)
 {
     struct fake_item items[256];
     struct notice notice;
@@ -355,7 +355,7 @@ Test(sync, advance_is_refused)
     }
 }
 
-Test(sync, advance_needs_the_identity_key)
+Test(sync, T40_advance_needs_the_identity_key)
 {
     static const uint8_t zeroes[32];
     struct fake_party thief = ann;

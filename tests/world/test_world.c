@@ -314,7 +314,7 @@ Test(world, a_recipient_put_back_learns_who_writes)
 }
 
 /* Fault 14: the broker lost what came after its backup; the senders send it again. */
-Test(world, a_broker_put_back_loses_nothing)
+Test(world, T56_a_broker_put_back_loses_nothing)
 {
     struct world *world = world_new(9);
     struct world_agent *ann = world_join(world, "ann", "home");
