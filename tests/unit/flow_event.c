@@ -411,6 +411,8 @@ Test(event, rotated_needs_the_new_session)
     cr_expect_eq(say(&ann, &event, bytes_of(NULL, 0)), ERR_STATE, "no such session");
     next_event(EVENT_ROTATED, &ann.agent, other.chain.sid, &event);
     cr_expect_eq(say(&ann, &event, bytes_of(NULL, 0)), ERR_STATE, "with somebody else");
+    next_event(EVENT_ROTATED, &ann.agent, session.chain.sid, &event);
+    cr_expect_eq(say(&ann, &event, bytes_of(NULL, 0)), ERR_STATE, "itself");
     fake_session_open(&broker, &other, &bob, &ann, 3);
     next_event(EVENT_ROTATED, &ann.agent, other.chain.sid, &event);
     cr_expect_eq(say(&ann, &event, bytes_of(NULL, 0)), ERR_OK);
@@ -649,6 +651,67 @@ Test(event, a_session_ends_at_its_hard_end)
     }
     cr_expect_eq(state_now(), SESSION_ACTIVE);
     fake_broker_pass(&broker, DAY_MS + 31000);
+    expect_expired();
+}
+
+static void live(struct init0 *init)
+{
+    init->mode = MODE_LIVE;
+    init->req_exp_ms = init->ts_ms + LIMIT_FRESH_MS;
+    init->idle_s = 1800;
+}
+
+static void live_open(void)
+{
+    struct fake_event event;
+
+    buf_clear(&frame);
+    fake_session_make(&session, &ann.agent, &bob.agent, 1, broker.now_ms, live, &frame, &event);
+    cr_assert_eq(fake_request(&broker, &ann, &event, buf_bytes(&frame)).e, ERR_OK);
+    buf_clear(&frame);
+    fake_accept_make(&session, broker.now_ms, &frame, &event);
+    cr_assert_eq(say(&bob, &event, buf_bytes(&frame)), ERR_OK);
+}
+
+/* Half an hour of silence ends a live one. */
+Test(event, a_live_session_ends_when_it_is_idle)
+{
+    live_open();
+    fake_broker_pass(&broker, 1799000);
+    fake_hello(&broker, &bob);
+    cr_expect_eq(state_now(), SESSION_ACTIVE);
+    cr_expect_eq(fake_send_next(&broker, &session, &bob), ERR_OK);
+    fake_broker_pass(&broker, 1799000);
+    cr_expect_eq(state_now(), SESSION_ACTIVE);
+    fake_broker_pass(&broker, 32000);
+    expect_expired();
+}
+
+/* However much is said in it, a day is its end. */
+Test(event, a_live_session_ends_after_a_day)
+{
+    live_open();
+    for (int i = 0; i < 57; i++) { /* every 25 minutes */
+        fake_broker_pass(&broker, 1500000);
+        fake_hello(&broker, &ann);
+        cr_assert_eq(fake_send_next(&broker, &session, &ann), ERR_OK, "%d", i);
+    }
+    cr_expect_eq(state_now(), SESSION_ACTIVE);
+    fake_broker_pass(&broker, DAY_MS - 57 * UINT64_C(1500000) + 31000);
+    expect_expired();
+}
+
+/* A live request that nobody answers is over after five minutes. */
+Test(event, a_live_request_ends)
+{
+    struct fake_event event;
+
+    buf_clear(&frame);
+    fake_session_make(&session, &ann.agent, &bob.agent, 1, broker.now_ms, live, &frame, &event);
+    cr_assert_eq(fake_request(&broker, &ann, &event, buf_bytes(&frame)).e, ERR_OK);
+    fake_broker_pass(&broker, LIMIT_FRESH_MS - 1000);
+    cr_expect_eq(state_now(), SESSION_REQUESTED);
+    fake_broker_pass(&broker, 32000);
     expect_expired();
 }
 

@@ -78,6 +78,30 @@ static void too_long(struct init0 *init)
 {
     init->req_exp_ms = init->ts_ms + 7 * DAY_MS + 1;
 }
+static void live_at(struct init0 *init, int64_t apart_ms)
+{
+    init->mode = MODE_LIVE;
+    init->ts_ms += (uint64_t)apart_ms;
+    init->req_exp_ms = init->ts_ms + LIMIT_FRESH_MS;
+    init->idle_s = 1800;
+}
+static void live_early(struct init0 *init)
+{
+    live_at(init, 300001);
+}
+static void live_late(struct init0 *init)
+{
+    live_at(init, -300001);
+}
+static void live_just_in_time(struct init0 *init)
+{
+    live_at(init, -300000);
+}
+static void live_too_long(struct init0 *init)
+{
+    live_at(init, 0);
+    init->req_exp_ms++;
+}
 static void other_card_a(struct init0 *init)
 {
     init->card_hash_a[0] ^= 1;
@@ -131,6 +155,9 @@ Test(request, init0)
         { "ts ahead", stale, ERR_STALE_TS },
         { "over", over, ERR_EXPIRED },
         { "longer than seven days", too_long, ERR_STALE_TS },
+        { "live, ts ahead", live_early, ERR_STALE_TS },
+        { "live, too late", live_late, ERR_STALE_TS },
+        { "live, waits too long", live_too_long, ERR_STALE_TS },
         { "not A's current card", other_card_a, ERR_STATE },
         { "not a card of B", other_card_b, ERR_STATE },
         { "A's card in the place of B's", my_own_card_as_b, ERR_STATE },
@@ -147,6 +174,63 @@ Test(request, init0)
 }
 
 /* These change who the frame and the event are about, too. */
+Test(request, a_live_one_just_in_time)
+{
+    struct session_row row;
+
+    make(1, live_just_in_time);
+    cr_expect_eq(ask(), ERR_OK);
+    cr_assert_eq(store_session_find(broker.store, session.chain.sid, &row), ERR_OK);
+    cr_expect_eq(row.mode, MODE_LIVE);
+    cr_expect_eq(row.due_ms, broker.now_ms);
+    cr_expect_eq(row.idle_ms, 1800000);
+    cr_expect_eq(row.ends_ms, broker.now_ms + DAY_MS);
+}
+
+/* ---- instead of a session that is there ------------------------------------------------------ */
+
+static uint8_t old_sid[16];
+
+static void rotates_the_old_one(struct init0 *init)
+{
+    init->flags |= INIT0_ROTATE;
+    memcpy(init->prev_sid, old_sid, sizeof old_sid);
+}
+
+/* prev_sid: a session of the same two, alive and accepted. */
+Test(request, rotates)
+{
+    struct closed_body closed = { .reason = CLOSED_DONE };
+    uint8_t body[CLOSED_BODY_SIZE];
+    struct fake_session old, with_cat;
+    struct fake_party cat;
+    struct fake_event event;
+
+    fake_join(&broker, &cat, "cat");
+    fake_session_open(&broker, &with_cat, &ann, &cat, 1);
+    memcpy(old_sid, with_cat.chain.sid, sizeof old_sid);
+    make(2, rotates_the_old_one);
+    cr_expect_eq(ask(), ERR_STATE, "with somebody else");
+
+    make(3, NULL);
+    cr_expect_eq(ask(), ERR_OK);
+    memcpy(old_sid, session.chain.sid, sizeof old_sid);
+    make(4, rotates_the_old_one);
+    cr_expect_eq(ask(), ERR_STATE, "not accepted yet");
+
+    fake_session_open(&broker, &old, &bob, &ann, 5);
+    memcpy(old_sid, old.chain.sid, sizeof old_sid);
+    make(6, rotates_the_old_one);
+    cr_expect_eq(ask(), ERR_OK, "in either direction");
+
+    closed_body_encode(body, &closed);
+    fake_event_make(&old, &bob.agent, EVENT_CLOSED, bytes_of(body, sizeof body), broker.now_ms,
+                    &event);
+    cr_assert_eq(fake_event_say(&broker, &bob, &event, 1, bytes_of(NULL, 0)).e, ERR_OK);
+    make(7, rotates_the_old_one);
+    cr_expect_eq(ask(), ERR_STATE, "over");
+}
+
 Test(request, parties)
 {
     struct fake_agent nobody;
@@ -446,6 +530,27 @@ Test(request, uses_up_the_one_time_prekey)
     cr_expect_eq(count, 9);
     make(2, opk_3);
     cr_expect_eq(ask(), ERR_NO_PREKEYS);
+}
+
+/* Told when they run low, and when there is none left. */
+Test(request, tells_when_prekeys_run_out)
+{
+    struct answer told;
+    uint8_t key[32] = { 0 };
+    uint64_t count = 0;
+
+    cr_assert_eq(store_begin(broker.store), ERR_OK);
+    for (uint32_t id = 11; id <= LIMIT_OPK_LOW; id++)
+        cr_assert_eq(store_opk_add(broker.store, bob.by.id, id, key), ERR_OK);
+    cr_assert_eq(store_commit(broker.store), ERR_OK);
+    make(1, opk_3);
+    cr_expect_eq(ask(), ERR_OK);
+    told = fake_next(&broker, bob.by.conn, VERB_NOTIFY);
+    cr_assert_eq(told.e, ERR_OK);
+    cr_expect_eq(told.message.kind, 3);
+    cr_expect_eq(told.message.count, LIMIT_OPK_LOW - 1);
+    cr_assert_eq(store_opk_count(broker.store, bob.by.id, &count), ERR_OK);
+    cr_expect_eq(count, LIMIT_OPK_LOW - 1);
 }
 
 /* ---- how it is delivered --------------------------------------------------------------------- */

@@ -452,3 +452,28 @@ Test(send, one_turn_holds_many)
     cr_expect_eq(fake_ack_all(&broker, &bob), 50);
     buf_free(&frame);
 }
+
+/* T31: whoever floods meets its own bounds; others get through as before. */
+Test(send, T31_a_flooder_is_alone_with_its_bounds)
+{
+    struct fake_session other;
+    struct fake_item items[256];
+    size_t refused = 0, count;
+
+    broker.settings.pair_frames = 100;
+    broker.settings.queue_frames = 200;
+    flow_configure(broker.flow, &broker.settings);
+    fake_session_open(&broker, &other, &cat, &bob, 9);
+    for (int i = 0; i < 1000; i++) {
+        enum err e = fake_send_next(&broker, &session, &ann);
+
+        cr_expect(e == ERR_OK || e == ERR_RATE || e == ERR_QUOTA_SENDER, "%s", err_name(e));
+        refused += e != ERR_OK;
+    }
+    cr_expect_eq(refused, 900);
+    for (int i = 0; i < 20; i++)
+        cr_expect_eq(fake_send_next(&broker, &other, &cat), ERR_OK);
+    count = fake_fetch(&broker, &bob, items);
+    cr_expect_eq(count, 120, "everything that was taken, and no more");
+    cr_expect_arr_eq(items[119].sender, cat.agent.aid, 32);
+}

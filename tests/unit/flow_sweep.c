@@ -396,3 +396,24 @@ Test(sync, all_or_nothing)
     list_free(&receipts);
     list_free(&scopes);
 }
+
+/* NOTIFY 4, every hour, to whoever stays: nobody can write to it otherwise. */
+Test(sweep, tells_those_who_stay_that_their_signed_prekey_ends)
+{
+    struct message ping = { .verb = VERB_PING };
+    size_t told = 0;
+
+    pass(24 * DAY_MS);
+    while (fake_came(&broker, OUT_MESSAGE, bob.by.conn))
+        continue;
+    MESSAGE_SET(&ping, ts, broker.now_ms);
+    for (int i = 0; i < 95; i++) { /* a bit more than an hour */
+        struct answer answer;
+
+        fake_broker_pass(&broker, 40000);
+        cr_assert_eq(fake_say(&broker, &bob.by, &ping, NULL, 0).e, ERR_OK);
+        answer = fake_next(&broker, bob.by.conn, VERB_NOTIFY);
+        told += answer.e == ERR_OK && answer.message.kind == 4;
+    }
+    cr_expect_eq(told, 1);
+}
