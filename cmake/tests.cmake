@@ -1,10 +1,13 @@
 # Unit tests: tests/unit/NAME.c is a Criterion program that links the layers named in its first line,
 # which reads  /* layers: base wire */.  Everything in tests/lib is available to all of them.
+#
+# Test(suite, T<n>_words) shows row T<n> of docs/protocol.md; ctest knows each by its name, suite/T<n>_words,
+# and unit_NAME runs the others.
 enable_testing()
 find_library(CRITERION criterion REQUIRED)
 
 # The world: broker and agents in one process (tests/lib/world.h).
-file(GLOB world CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/lib/world*.c)
+file(GLOB world CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/lib/world*.c ${CMAKE_SOURCE_DIR}/tests/lib/liar*.c)
 add_library(testworld STATIC EXCLUDE_FROM_ALL ${world})
 target_include_directories(testworld PUBLIC ${CMAKE_SOURCE_DIR})
 target_link_libraries(testworld PUBLIC sealpost_flags agent_flow broker_flow broker_controller)
@@ -15,7 +18,8 @@ add_library(testlib STATIC EXCLUDE_FROM_ALL ${fakes})
 target_include_directories(testlib PUBLIC ${CMAKE_SOURCE_DIR})
 target_link_libraries(testlib PUBLIC sealpost_flags broker_flow broker_controller broker_store trust wire)
 
-file(GLOB units CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/unit/*.c ${CMAKE_SOURCE_DIR}/tests/world/test_*.c)
+file(GLOB units CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/unit/*.c ${CMAKE_SOURCE_DIR}/tests/world/test_*.c
+     ${CMAKE_SOURCE_DIR}/tests/liar/test_*.c)
 foreach(file IN LISTS units)
     get_filename_component(name ${file} NAME_WE)
     file(STRINGS ${file} first LIMIT_COUNT 1)
@@ -24,7 +28,13 @@ foreach(file IN LISTS units)
     add_executable(unit_${name} ${file})
     target_include_directories(unit_${name} PRIVATE ${CMAKE_SOURCE_DIR} ${CMAKE_BINARY_DIR})
     target_link_libraries(unit_${name} PRIVATE sealpost_flags ${layers} ${CRITERION} PkgConfig::JANSSON)
-    add_test(NAME unit_${name} COMMAND unit_${name})
+    add_test(NAME unit_${name} COMMAND unit_${name} --filter "*/!(T[0-9]*)")
+    set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${file})
+    file(STRINGS ${file} rows REGEX "^Test\\([a-z_]+, T[0-9]+_[A-Za-z0-9_]+")
+    foreach(row IN LISTS rows)
+        string(REGEX REPLACE "^Test\\(([a-z_]+), (T[0-9]+_[A-Za-z0-9_]+).*" "\\1/\\2" row "${row}")
+        add_test(NAME ${row} COMMAND unit_${name} --filter ${row})
+    endforeach()
 endforeach()
 
 if(EXISTS ${CMAKE_SOURCE_DIR}/tests/vectors.c OR EXISTS ${CMAKE_SOURCE_DIR}/tests/vectors)
