@@ -7,6 +7,7 @@
 #include <stdio.h>
 
 #include "agent/flow/session.h"
+#include "agent/store/acks.h"
 #include "agent/store/alarms.h"
 #include "agent/store/dead.h"
 #include "agent/store/inbox.h"
