@@ -215,8 +215,21 @@ void agent_link_wait(struct agent *agent, uint64_t wait_ms)
     agent->link.due_ms = agent_elapsed(agent) + wait_ms;
 }
 
+/* The broker said so; later its door is just shut, as for any stranger. */
+static const char revoked_at[] = "revoked_at";
+
+static bool was_revoked(struct agent *agent)
+{
+    uint64_t at_ms = 0;
+
+    return profile_number_get(agent->store, revoked_at, &at_ms) && at_ms != 0;
+}
+
 void agent_link_refuse(struct agent *agent, enum err why)
 {
+    if (why == ERR_CERT_REVOKED && !was_revoked(agent))
+        profile_number_set(agent->store, revoked_at, agent_now(agent),
+                           "when the broker said that this agent is revoked");
     agent->link.refusal = why;
     agent_link_event(agent, LINK_REFUSE);
 }
@@ -307,7 +320,11 @@ static void not_connected(struct agent *agent, enum link_loss why)
     switch (why) {
     case LINK_KEY_REFUSED:
         /* The invite's key leaves the broker when it is used up, withdrawn or over. */
-        agent_link_refuse(agent, link->enrolling ? ERR_TOKEN : ERR_AUTH);
+        if (!link->enrolling && was_revoked(agent))
+            agent->me.revoked = true;
+        agent_link_refuse(agent, link->enrolling     ? ERR_TOKEN
+                                 : agent->me.revoked ? ERR_CERT_REVOKED
+                                                     : ERR_AUTH);
         return;
     case LINK_WRONG_BROKER:
         link->refusal = ERR_CERT_INVALID;
