@@ -22,6 +22,9 @@
 #include "shared/wire/frame.h"
 #include "shared/wire/limit.h"
 
+#define HELD_MAX       100
+#define HELD_BYTES_MAX 4194304
+
 /* Everything that is read out of the item before any key is touched. */
 struct asking {
     struct signed_event opened;
@@ -221,6 +224,13 @@ static void reject(struct agent *agent, const struct asking *asking,
     agent_chain_append(agent, session, EVENT_REJECTED, asking->peer.id, bytes_of(&reason, 1));
 }
 
+/* The broker lets nobody ask too much; one that lies is no reason to hold more. */
+static bool held_full(struct agent *agent, size_t more)
+{
+    return profile_in_count(agent->store, true) >= HELD_MAX
+           || profile_in_held_bytes(agent->store) + more > HELD_BYTES_MAX;
+}
+
 static void take_first(struct agent *agent, const struct asking *asking,
                        struct profile_session *session, struct bytes plain)
 {
@@ -238,6 +248,10 @@ static void take_first(struct agent *agent, const struct asking *asking,
     }
     if (envelope.has_log)
         agent_log_compare(agent, envelope.log_index, envelope.log_head, session->peer_id);
+    if (verdict == CONSENT_HOLD && held_full(agent, plain.len)) {
+        agent_session_reject(agent, session, REJECTED_BY_POLICY);
+        return;
+    }
     if (envelope.kind == ENVELOPE_USER || envelope.kind == ENVELOPE_INTRO)
         agent_inbox_put(agent, session, &envelope, plain, &asking->view, asking->digest,
                         asking->stored_ms, true);

@@ -74,6 +74,8 @@ static void note_times(struct agent *agent, const struct agent_asked *asked,
     if (MESSAGE_HAS(message, ts)) {
         link->skew_ms = (int64_t)message->ts - (int64_t)agent_now(agent);
         link->skew_known = true;
+        link->told_ms = message->ts;
+        link->told_at_ms = agent_elapsed(agent);
     }
     if (asked->verb == VERB_PING || asked->verb == VERB_HELLO) {
         link->rtt_ms = agent_elapsed(agent) - asked->sent_ms;

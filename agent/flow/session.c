@@ -319,6 +319,47 @@ void agent_session_event(struct agent *agent, const struct profile_session *sess
     }
 }
 
+/* A clock that has jumped ends nothing: the broker's, as told in this process and carried on by the
+ * elapsed one, must say the same. */
+static bool clock_agrees(const struct agent *agent)
+{
+    const struct agent_conn *link = &agent->link;
+    uint64_t now = agent_now(agent), theirs;
+
+    if (!link->skew_known)
+        return false;
+    theirs = link->told_ms + (agent_elapsed(agent) - link->told_at_ms);
+    return now > theirs ? now - theirs <= LIMIT_FRESH_MS : theirs - now <= LIMIT_FRESH_MS;
+}
+
+static uint64_t last_word_ms(struct agent *agent, const struct profile_session *session)
+{
+    uint64_t sealed = profile_out_last_sealed_ms(agent->store, session->session_id);
+    uint64_t last = session->heard_ms > session->opened_ms ? session->heard_ms : session->opened_ms;
+
+    return sealed > last ? sealed : last;
+}
+
+/* Active ones whose time is over, though no word of the broker's came: their keys go all the same.
+ */
+static void end_old(struct agent *agent, uint64_t now)
+{
+    struct profile_session session;
+    int64_t after = 0;
+
+    while (profile_session_next_live(agent->store, after, &session)) {
+        after = session.session_id;
+        if (session.state != SESSION_ACTIVE)
+            continue;
+        if (now > session.due_ms + LIMIT_FRESH_MS)
+            end(agent, &session, SESSION_EXPIRED, FATE_DEAD, DEAD_SESSION_ENDED);
+        else if (session.mode == MODE_LIVE
+                 && now > last_word_ms(agent, &session) + LIMIT_SESSION_IDLE_LIVE_MS
+                              + LIMIT_FRESH_MS)
+            agent_session_close(agent, &session, SESSION_CLOSED, CLOSED_IDLE);
+    }
+}
+
 void agent_sessions_overdue(struct agent *agent)
 {
     struct profile_session session;
@@ -328,4 +369,6 @@ void agent_sessions_overdue(struct agent *agent)
     while (now > LIMIT_FRESH_MS
            && profile_session_overdue(agent->store, now - LIMIT_FRESH_MS, &session))
         end(agent, &session, SESSION_EXPIRED, FATE_AGAIN, DEAD_EXPIRED);
+    if (clock_agrees(agent))
+        end_old(agent, now);
 }

@@ -25,6 +25,8 @@
     X(COUNT_OPEN, "SELECT count(*) FROM inbox WHERE state IN (1, 2)")                              \
     X(COUNT_HELD, "SELECT count(*) FROM inbox i JOIN session s ON s.session_id = i.scope_id"       \
                   " WHERE s.state = 2 AND i.state = 0")                                            \
+    X(HELD_BYTES, "SELECT coalesce(sum(i.bytes), 0) FROM inbox i JOIN session s"                   \
+                  " ON s.session_id = i.scope_id WHERE s.state = 2 AND i.state = 0")               \
     X(UNREAD_OF, "SELECT count(*) FROM inbox WHERE state IN (1, 2) AND peer_id = ?1")              \
     X(SINCE, "SELECT count(*), min(received_ms) FROM inbox WHERE scope_id = ?1"                    \
              " AND received_ms > ?2")                                                              \
@@ -213,6 +215,11 @@ void profile_in_forget(struct agent_store *store, uint64_t before_ms)
 uint64_t profile_in_count(struct agent_store *store, bool held)
 {
     return (uint64_t)in_number(store, of(store, held ? STMT_COUNT_HELD : STMT_COUNT_OPEN), 0);
+}
+
+uint64_t profile_in_held_bytes(struct agent_store *store)
+{
+    return (uint64_t)in_number(store, of(store, STMT_HELD_BYTES), 0);
 }
 
 uint64_t profile_in_unread_of(struct agent_store *store, int64_t peer_id)

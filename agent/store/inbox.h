@@ -44,6 +44,8 @@ void profile_in_remove(struct agent_store *store, int64_t inbox_id);
 void profile_in_forget(struct agent_store *store, uint64_t before_ms);
 
 uint64_t profile_in_count(struct agent_store *store, bool held);
+/* Bodies of requests that wait for an answer. */
+uint64_t profile_in_held_bytes(struct agent_store *store);
 uint64_t profile_in_unread_of(struct agent_store *store, int64_t peer_id);
 /* Frames of the scope that came after `since_ms`, and when the first of them came. */
 uint64_t profile_in_since(struct agent_store *store, int64_t scope_id, uint64_t since_ms,
