@@ -47,12 +47,70 @@ bool agent_log_has(struct agent *agent, uint64_t index)
     return false;
 }
 
+/* ------------------------------------------------------------------ what peers have seen */
+
+/* A head that a peer named and my copy does not reach yet: compared when it does, however long the
+ * controller takes.  One of each peer, the one that is reached first. */
+#define AHEAD      "heads_ahead"
+#define AHEAD_SIZE (8 + 8 + 32) /* peer, index, head */
+#define AHEAD_MAX  (1000 * AHEAD_SIZE)
+
+static void note_ahead(struct agent *agent, uint64_t index, const uint8_t head[static 32],
+                       int64_t peer_id)
+{
+    struct buf noted = { 0 };
+    uint8_t *at, *end;
+
+    profile_blob_get(agent->store, AHEAD, &noted);
+    for (at = noted.at, end = at + noted.len; at < end; at += AHEAD_SIZE)
+        if (get_u64(at) == (uint64_t)peer_id)
+            break;
+    if (at == end && noted.len < AHEAD_MAX)
+        at = buf_extend(&noted, AHEAD_SIZE);
+    else if (at == end || get_u64(at + 8) <= index)
+        at = NULL;
+    if (at) {
+        memcpy(put_u64(put_u64(at, (uint64_t)peer_id), index), head, 32);
+        profile_blob_set(agent->store, AHEAD, buf_bytes(&noted),
+                         "heads of the log that peers named and my copy does not reach yet");
+    }
+    buf_free(&noted);
+}
+
+/* The copy has grown. */
+static void compare_ahead(struct agent *agent)
+{
+    struct buf noted = { 0 }, left = { 0 };
+    struct log_head mine;
+
+    profile_log_head(agent->store, &mine);
+    profile_blob_get(agent->store, AHEAD, &noted);
+    for (size_t at = 0; at + AHEAD_SIZE <= noted.len; at += AHEAD_SIZE) {
+        const uint8_t *one = noted.at + at;
+        if (get_u64(one + 8) < mine.next)
+            agent_log_compare(agent, get_u64(one + 8), one + 16, (int64_t)get_u64(one));
+        else
+            buf_append(&left, one, AHEAD_SIZE);
+    }
+    if (left.len == 0 && noted.len > 0)
+        profile_fact_remove(agent->store, AHEAD);
+    else if (left.len < noted.len)
+        profile_blob_set(agent->store, AHEAD, buf_bytes(&left),
+                         "heads of the log that peers named and my copy does not reach yet");
+    buf_free(&noted);
+    buf_free(&left);
+}
+
 void agent_log_compare(struct agent *agent, uint64_t index, const uint8_t head[static 32],
                        int64_t peer_id)
 {
     uint8_t mine[32];
     char detail[64];
 
+    if (peer_id && !agent_log_has(agent, index)) {
+        note_ahead(agent, index, head, peer_id);
+        return;
+    }
     if (!profile_log_digest(agent->store, index, mine) || memcmp(mine, head, 32) == 0)
         return;
     snprintf(detail, sizeof detail, "entry %llu", (unsigned long long)index);
@@ -137,6 +195,7 @@ static bool append_all(struct agent *agent, const struct message *message)
 /* What waited for the log can go on. */
 static void log_moved(struct agent *agent)
 {
+    compare_ahead(agent);
     agent_contact_resume(agent);
     agent_incoming_resume(agent);
     if (agent->link.state == STATE_SYNCING && agent_log_read(agent))
