@@ -159,6 +159,34 @@ Test(access, ping_tells_the_time)
     cr_expect_eq(fake_say(&broker, &ann.by, &message, NULL, 0).message.ts, broker.now_ms);
 }
 
+/* The first HELLO with the newest key ends the use of all before it. */
+Test(access, hello_with_a_new_key_drops_the_old_ones)
+{
+    struct message message = { .verb = VERB_CARD };
+    uint8_t old[2][32];
+
+    for (int i = 0; i < 2; i++) {
+        struct wire_signed card;
+
+        memcpy(old[i], ann.agent.tk, 32);
+        fake_agent_rekey(&ann.agent, broker.now_ms);
+        card = (struct wire_signed){ bytes_of(ann.agent.card, ann.agent.card_len),
+                                     ann.agent.card_sig };
+        MESSAGE_SET(&message, card, card);
+        cr_assert_eq(fake_say(&broker, &ann.by, &message, NULL, 0).e, ERR_OK);
+    }
+    fake_forget(&broker);
+    fake_hello(&broker, &ann);
+    cr_expect_not(fake_came(&broker, OUT_KEY_DROP, 0), "that was the oldest key");
+    fake_connect(&broker, &ann);
+    cr_expect_eq(fake_hello(&broker, &ann).e, ERR_OK);
+    for (int i = 1; i >= 0; i--) {
+        cr_assert(fake_came(&broker, OUT_KEY_DROP, 0));
+        cr_expect_arr_eq(broker.kept->key, old[i], 32);
+        cr_expect_not(broker.kept->revoked, "its connection may finish");
+    }
+}
+
 /* ---- leases ---------------------------------------------------------------------------------- */
 
 static void clone_of(struct fake_party *out, const struct fake_party *party)
