@@ -55,7 +55,7 @@ broken "climbing include"       'err.c:'                      tree.pl shared/bas
 broken "sleep in a test"        'message.c:'                  tree.pl tests/unit/message.c '$a usleep(3);'
 broken "link to nowhere"        'leads nowhere'               tree.pl README.md '$a [x](docs/nowhere.md)'
 broken "file that is gone"      'there is no broker/flow/gone.c' tree.pl docs/architecture.md '$a see `broker/flow/gone.c`'
-broken "test that is gone"      'there is no test gate/gone'  security_page.sh docs/security.md 's:gate/decides:gate/gone:'
+broken "test that is gone"      'there is no test gate/gone'  security_page.sh docs/security.md 's:gate/T48_decides:gate/gone:'
 broken "absolute link"          'leaves the tree'             tree.pl README.md '$a [x](/etc/passwd)'
 broken "climbing link"          'leaves the tree'             tree.pl README.md '$a [x](../../../../../../../../etc/passwd)'
 
