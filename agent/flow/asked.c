@@ -178,6 +178,20 @@ static enum err open_first(struct agent *agent, const struct asking *asking, str
 
 /* ------------------------------------------------------------------ judging, answering */
 
+/* A mere wish to be let in is answered with that, and no mail. */
+static bool says_nothing(struct agent *agent, const struct profile_in *held)
+{
+    struct buf plain = { 0 };
+    struct envelope envelope;
+    bool nothing = profile_in_message(agent->store, held->inbox_id, &plain)
+                   && envelope_decode(buf_bytes(&plain), &envelope) == ERR_OK
+                   && envelope.kind == ENVELOPE_INTRO && envelope.body.len == 0;
+
+    buf_wipe(&plain);
+    buf_free(&plain);
+    return nothing;
+}
+
 void agent_session_accept(struct agent *agent, struct profile_session *session,
                           const struct profile_peer *peer)
 {
@@ -200,7 +214,8 @@ void agent_session_accept(struct agent *agent, struct profile_session *session,
             profile_peer_pin(agent->store, peer, PIN_FIRST_USE, "accepted by us", now);
         profile_peer_policy(agent->store, peer->peer_id, POLICY_ACCEPTED);
         while (profile_in_held(agent->store, session->session_id, &held)) {
-            if (profile_known_add(agent->store, peer->peer_id, held.msg_id, now))
+            if (profile_known_add(agent->store, peer->peer_id, held.msg_id, now)
+                && !says_nothing(agent, &held))
                 profile_in_release(agent->store, held.inbox_id);
             else
                 profile_in_remove(agent->store, held.inbox_id);

@@ -155,7 +155,8 @@ static void take_envelope(struct agent *agent, const struct profile_session *ses
     if (envelope.has_log)
         agent_log_compare(agent, envelope.log_index, envelope.log_head, session->peer_id);
     if (envelope.kind == ENVELOPE_USER || envelope.kind == ENVELOPE_INTRO) {
-        agent_inbox_put(agent, session, &envelope, plain, view, digest, stored_ms, false);
+        if (envelope.kind == ENVELOPE_USER || envelope.body.len > 0)
+            agent_inbox_put(agent, session, &envelope, plain, view, digest, stored_ms, false);
         profile_session_heard(agent->store, session->session_id, agent_now(agent));
     }
 }

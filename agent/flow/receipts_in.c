@@ -93,7 +93,7 @@ static void settle(struct agent *agent, const struct profile_session *session, u
         return;
     if (status == RECEIPT_DELIVERED)
         profile_out_delivered(agent->store, row.outbox_id, now);
-    else if (row.kind != 0)
+    else if (row.kind > ENVELOPE_INTRO)
         profile_out_remove(agent->store, row.outbox_id);
     else if (status == RECEIPT_REFUSED && session->state == SESSION_ROTATED)
         profile_out_queue_again(agent->store, row.outbox_id, false);
@@ -179,7 +179,7 @@ void agent_notice_item(struct agent *agent, struct bytes item)
     log_event(LOG_INFO, "notice", "session=%s seq=%llu reason=%u", log_id(session.id),
               (unsigned long long)notice.seq, (unsigned)notice.reason);
     agent->changed = true;
-    if (row.kind != 0) {
+    if (row.kind > ENVELOPE_INTRO) {
         profile_out_remove(agent->store, row.outbox_id);
     } else if (session.state == SESSION_ASKED && notice.reason != NOTICE_RECIPIENT_REVOKED
                && row.damaged + 1 < DAMAGED_MAX) {

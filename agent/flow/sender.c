@@ -315,7 +315,7 @@ static void frame_answered(struct agent *agent, const struct sent_frame *frame, 
     case ERR_TOMBSTONE:
         if (profile_out_at(agent->store, frame->scope_id, frame->seq, &row)
             && row.outbox_id == frame->outbox_id) {
-            if (row.kind == 0)
+            if (row.kind <= ENVELOPE_INTRO)
                 profile_dead_letter(agent->store, &row, DEAD_EXPIRED, "", agent_now(agent));
             else
                 profile_out_remove(agent->store, row.outbox_id);

@@ -56,9 +56,11 @@
       "UPDATE outbox SET state = 4, delivered_ms = ?2, frame = NULL,"                              \
       " accepted_ms = coalesce(accepted_ms, ?2),"                                                  \
       " message = iif(kind >= 3, NULL, message) WHERE outbox_id = ?1 AND state IN (2, 3)")         \
-    X(QUEUE_AGAIN, "UPDATE outbox SET state = 1, scope_id = NULL, seq = NULL, frame = NULL,"       \
-                   " digest = NULL, sealed_ms = NULL, accepted_ms = NULL, retry_ms = 0,"           \
-                   " damaged = damaged + ?2 WHERE outbox_id = ?1 AND state IN (2, 3)")             \
+    X(QUEUE_AGAIN,                                                                                 \
+      "UPDATE outbox SET state = 1, seq = NULL, frame = NULL, digest = NULL,"                      \
+      " scope_id = iif(live = 1 AND kind <> 1, scope_id, NULL), sealed_ms = NULL,"                 \
+      " accepted_ms = NULL, retry_ms = 0, damaged = damaged + ?2"                                  \
+      " WHERE outbox_id = ?1 AND state IN (2, 3)")                                                 \
     X(TRIED, "UPDATE outbox SET tries = tries + 1, retry_ms = ?2 WHERE outbox_id = ?1")            \
     X(REMOVE, "DELETE FROM outbox WHERE outbox_id = ?1")                                           \
     X(FORGET, "DELETE FROM outbox WHERE state = 4 AND delivered_ms < ?1")                          \

@@ -81,7 +81,7 @@ void profile_out_unaccepted_from(struct agent_store *store, int64_t scope_id, ui
 void profile_out_unaccepted_all(struct agent_store *store);
 /* Signed for: the frame goes, of control messages the envelope too. */
 void profile_out_delivered(struct agent_store *store, int64_t outbox_id, uint64_t now_ms);
-/* Without number and frame again, to be sealed anew; counts a damaged frame if `damaged`. */
+/* Without number and frame again, to be sealed anew (in a live session: there); counts a damaged frame if `damaged`. */
 void profile_out_queue_again(struct agent_store *store, int64_t outbox_id, bool damaged);
 void profile_out_tried(struct agent_store *store, int64_t outbox_id, uint64_t retry_ms);
 void profile_out_remove(struct agent_store *store, int64_t outbox_id);
