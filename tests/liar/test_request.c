@@ -5,6 +5,7 @@
 #include "tests/liar/scene.h"
 
 #include "agent/crypto/dh.h"
+#include "agent/crypto/handshake.h"
 #include "agent/crypto/sign.h"
 #include "shared/trust/credential.h"
 #include "shared/trust/identity.h"
@@ -201,12 +202,16 @@ Test(liar, T11_a_request_claimed_by_another)
     struct liar_view *view;
     struct profile_session session;
     struct profile_peer peer;
+    struct stolen ann;
     struct scene s;
     uint8_t id[16];
 
     scene_open(&s, 3);
     view = liar_view(s.liar);
     liar_person(s.liar, &ursa, "ursa");
+    steal(&s, s.ann, &ann);
+    memcpy(ursa.card.dk, ann.card.dk, 32); /* a public key: nobody can keep her from it */
+    liar_person_sign(s.liar, &ursa);
     liar_view_enrol(view, &ursa, "home");
     liar_show(s.liar, s.bob, view);
     liar_log_moved(s.liar, s.bob);
@@ -225,6 +230,44 @@ Test(liar, T11_a_request_claimed_by_another)
     cr_assert(profile_session_next_of(store_of(s.bob), peer.peer_id, 0, &session));
     cr_expect_eq(session.state, SESSION_REJECTED, "the keys do not agree");
     scene_close(&s);
+}
+
+/* All that both sides must agree on goes into th, which is in every key and in every frame. */
+Test(liar, T11_every_byte_of_the_first_word_counts)
+{
+    uint8_t th[32], other_th[32], sid[16], other_sid[16], opk[32] = { 6 };
+    struct init0 init = { .suite = SUITE_CHACHA, .mode = MODE_MAILBOX, .spk_id = 1 };
+    struct spk_statement spk = { .id = 1, .created_ms = 1, .expires_ms = 2 };
+    struct buf init0 = { 0 }, statement = { 0 };
+    struct handshake_words words;
+
+    init0_encode(&init0, &init);
+    spk_encode(&statement, &spk);
+    words = (struct handshake_words){ buf_bytes(&init0), buf_bytes(&statement), opk };
+    handshake_transcript(th, &words);
+    init0_sid(sid, words.init0);
+    for (size_t i = 0; i < init0.len; i++) {
+        init0.at[i] ^= 1;
+        handshake_transcript(other_th, &words);
+        init0_sid(other_sid, words.init0);
+        cr_expect_neq(memcmp(th, other_th, 32), 0, "byte %zu of INIT0", i);
+        cr_expect_neq(memcmp(sid, other_sid, 16), 0, "byte %zu of INIT0", i);
+        init0.at[i] ^= 1;
+    }
+    for (size_t i = 0; i < statement.len; i++) {
+        statement.at[i] ^= 1;
+        handshake_transcript(other_th, &words);
+        cr_expect_neq(memcmp(th, other_th, 32), 0, "byte %zu of the prekey", i);
+        statement.at[i] ^= 1;
+    }
+    opk[0] ^= 1;
+    handshake_transcript(other_th, &words);
+    cr_expect_neq(memcmp(th, other_th, 32), 0, "the one-time prekey");
+    words.opk = NULL;
+    handshake_transcript(other_th, &words);
+    cr_expect_neq(memcmp(th, other_th, 32), 0, "no one-time prekey");
+    buf_free(&init0);
+    buf_free(&statement);
 }
 
 /* ------------------------------------------------------------------ T13: downgrade */
