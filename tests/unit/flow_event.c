@@ -419,6 +419,37 @@ Test(event, rotated_needs_the_new_session)
 }
 
 /* Under a full disk only what ends something passes (T66). */
+/* What was stored before it is delivered and answered; numbers are known as before. */
+Test(event, a_rotated_session_gives_what_it_holds)
+{
+    struct fake_session next;
+    struct fake_event event;
+    struct fake_item items[256];
+    size_t count;
+
+    fake_session_open(&broker, &session, &ann, &bob, 1);
+    fake_session_open(&broker, &next, &ann, &bob, 2);
+    cr_assert_eq(fake_send_next(&broker, &session, &ann), ERR_OK);
+    next_event(EVENT_ROTATED, &ann.agent, next.chain.sid, &event);
+    cr_assert_eq(say(&ann, &event, bytes_of(NULL, 0)), ERR_OK);
+    cr_expect_eq(fake_send_next(&broker, &session, &ann), ERR_STATE, "goes into the next one");
+    cr_expect_eq(fake_send_next(&broker, &session, &bob), ERR_STATE);
+    cr_expect_eq(fake_send_next(&broker, &next, &bob), ERR_OK);
+    fake_broker_pass(&broker, 60000);
+    fake_hello(&broker, &ann);
+    fake_hello(&broker, &bob);
+    count = fake_fetch(&broker, &bob, items);
+    cr_assert_eq(count, 2);
+    cr_expect_eq(items[0].kind, ITEM_DATA);
+    cr_expect_eq(items[0].reason, 0);
+    cr_expect_eq(items[1].kind, ITEM_EVENT);
+    cr_expect_eq(fake_ack_all(&broker, &bob), 2);
+    count = fake_fetch(&broker, &ann, items);
+    cr_assert_eq(count, 2, "bob's frame of the next, and the receipt of the old");
+    cr_expect_eq(items[1].kind, ITEM_RECEIPT);
+    cr_expect_eq(state_now(), SESSION_ROTATED);
+}
+
 Test(event, disk_full)
 {
     struct fake_event event;
