@@ -12,6 +12,7 @@
 #include "agent/store/inner.h"
 #include "shared/base/files.h"
 #include "shared/base/log.h"
+#include "shared/db/clean.h"
 #include "shared/db/migrate.h"
 
 #define APPLICATION_ID  0x53504131 /* "SPA1" */
@@ -85,6 +86,7 @@ static enum err open_file(struct agent_store **out, const char *path, bool creat
     enum err e;
 
     memcpy(store->key, key, AGENT_KEY_SIZE);
+    db_clean_memory();
     e = db_open(&store->db, path, &options);
     if (e == ERR_OK)
         e = migrate(store->db, agent_migrations, agent_views);
