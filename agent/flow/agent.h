@@ -226,7 +226,7 @@ enum err agent_requests_each(struct agent *agent,
  * broker has answered; `id` is the introduction's, and agent_session_of() follows it.  With nothing
  * to say, and a session (or a request that waits) there already, nothing is queued, and `id` is
  * that session's (or that message's).  A live request is always a new one, and held by the peer
- * until somebody there accepts, whatever he accepted before, but for accept_names and consent any.
+ * until somebody there accepts, whatever he accepted before, but for accept_names.
  * Errors as agent_send().
  */
 struct contact_request {
@@ -237,7 +237,8 @@ struct contact_request {
 enum err agent_request(struct agent *agent, const struct contact_request *request,
                        uint8_t id[static 16]);
 
-/* ERR_KEY_CHANGED, ERR_UNKNOWN_AGENT, ERR_CERT_REVOKED (the peer is), ERR_FORBIDDEN (myself).
+/* ERR_KEY_CHANGED, ERR_NOT_VERIFIED, ERR_UNKNOWN_AGENT, ERR_CERT_REVOKED (the peer is),
+ * ERR_FORBIDDEN (myself).
  * `answered`: a request was held and is a session now (`sid`; of several, a live one); else the
  * consent is written down for later.  Unblocks. */
 enum err agent_accept(struct agent *agent, const uint8_t aid[static 32], bool *answered,

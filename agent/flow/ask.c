@@ -3,6 +3,7 @@
 #include "agent/flow/contact.h"
 #include "agent/flow/outgoing.h"
 #include "agent/flow/session.h"
+#include "agent/flow/verify.h"
 #include "agent/flow/views.h"
 #include "agent/store/log.h"
 #include "agent/store/dead.h"
@@ -151,6 +152,8 @@ enum err agent_accept(struct agent *agent, const uint8_t aid[static 32], bool *a
     if (e == ERR_OK
         && (peer.pin == PIN_CHANGED || profile_peer_has_pin(agent->store, peer.name, PIN_CHANGED)))
         e = ERR_KEY_CHANGED;
+    if (e == ERR_OK && !agent_is_trusted(agent, &peer))
+        e = ERR_NOT_VERIFIED;
     if (e == ERR_OK) {
         accept_held(agent, &peer, answered, sid);
         profile_peer_policy(agent->store, peer.peer_id, POLICY_ACCEPTED);

@@ -5,6 +5,9 @@
 #define IN_COLUMNS                                                                                 \
     "SELECT inbox_id, scope_id, peer_id, seq, digest, msg_id, thread, state, first_contact,"       \
     " bytes, stored_ms, received_ms, expires_ms, handed_ms, done_ms, tries FROM inbox"
+#define NOT_LIVE                                                                                   \
+    " AND NOT EXISTS (SELECT 1 FROM session s WHERE s.session_id = scope_id AND s.mode = 0"        \
+    " AND s.state <= 3)"
 #define STATEMENTS(X)                                                                              \
     X(ADD, "INSERT INTO inbox (inbox_id, scope_id, peer_id, seq, digest, msg_id, thread, state,"   \
            " first_contact, message, bytes, stored_ms, received_ms, expires_ms)"                   \
@@ -22,12 +25,12 @@
     X(RELEASE, "UPDATE inbox SET state = 1 WHERE inbox_id = ?1 AND state = 0")                     \
     X(REMOVE, "DELETE FROM inbox WHERE inbox_id = ?1")                                             \
     X(FORGET, "DELETE FROM inbox WHERE state >= 3 AND done_ms < ?1")                               \
-    X(COUNT_OPEN, "SELECT count(*) FROM inbox WHERE state IN (1, 2)")                              \
+    X(COUNT_OPEN, "SELECT count(*) FROM inbox WHERE state IN (1, 2)" NOT_LIVE)                     \
     X(COUNT_HELD, "SELECT count(*) FROM inbox i JOIN session s ON s.session_id = i.scope_id"       \
                   " WHERE s.state = 2 AND i.state = 0")                                            \
     X(HELD_BYTES, "SELECT coalesce(sum(i.bytes), 0) FROM inbox i JOIN session s"                   \
                   " ON s.session_id = i.scope_id WHERE s.state = 2 AND i.state = 0")               \
-    X(UNREAD_OF, "SELECT count(*) FROM inbox WHERE state IN (1, 2) AND peer_id = ?1")              \
+    X(UNREAD_OF, "SELECT count(*) FROM inbox WHERE state IN (1, 2) AND peer_id = ?1" NOT_LIVE)     \
     X(SINCE, "SELECT count(*), min(received_ms) FROM inbox WHERE scope_id = ?1"                    \
              " AND received_ms > ?2")                                                              \
     X(NEXT_ID, "SELECT msg_id FROM inbox WHERE msg_id BETWEEN ?1 AND ?2 AND state > 0"             \

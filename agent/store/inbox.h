@@ -43,6 +43,7 @@ void profile_in_remove(struct agent_store *store, int64_t inbox_id);
 /* Done or failed before `before_ms`. */
 void profile_in_forget(struct agent_store *store, uint64_t before_ms);
 
+/* Held requests; or unread mail, without that of live sessions that go on. */
 uint64_t profile_in_count(struct agent_store *store, bool held);
 /* Bodies of requests that wait for an answer. */
 uint64_t profile_in_held_bytes(struct agent_store *store);

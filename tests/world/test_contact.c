@@ -428,6 +428,7 @@ Test(contact, live_words_stay_apart_from_mail)
 {
     struct pair pair = meet(20, false);
     uint8_t sid[16], mail[16], word[16], other[16] = { 1 };
+    struct agent_counts counts;
 
     cr_assert_eq(say(pair.ann, pair.bob, NULL, "mail", mail), ERR_OK);
     world_pass(pair.world, 5000);
@@ -440,6 +441,8 @@ Test(contact, live_words_stay_apart_from_mail)
     cr_expect_eq(unread(pair.bob, sid), 1);
     cr_expect_eq(unread(pair.bob, NULL), 1);
     cr_expect_eq(unread(pair.ann, NULL), 0);
+    cr_assert_eq(agent_counts_get(world_agent(pair.bob), &counts), ERR_OK);
+    cr_expect_eq(counts.unread, 1);
     cr_expect_eq(unread(pair.ann, sid), 1);
     cr_expect_eq(sessions(pair.ann).phase[PHASE_ACTIVE], 2);
 
