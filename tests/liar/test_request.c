@@ -293,35 +293,63 @@ static void nothing(struct scene *s, struct liar *liar, struct message *message)
     (void)s, (void)liar, (void)message;
 }
 
-/* A card that lists less (or more) than bob signed, certified and logged by the controller. */
-static void other_suites(struct scene *s, struct liar *liar, struct message *message)
+static struct liar_view *forged; /* of this scene */
+
+/* A card of bob's that he never signed, as certified and as logged as any other. */
+static void card_unsigned(struct scene *s, struct liar *liar, struct message *message,
+                          void (*change)(struct card *card))
 {
+    struct log_entry entry = { .type = ENTRY_CARD, .name = "bob" };
     struct liar_person bob;
     struct credential cred;
 
     cr_assert_eq(credential_parse(message->credential, &cred), ERR_OK);
     bob.card = cred.card;
-    bob.card.suites ^= 2;
-    memcpy(bob.aid, world_aid(s->bob), 32);
-    memcpy(bob.ik_secret, liar_ck_secret(liar), 64); /* the best signature it has */
+    bob.card.gen++;
+    change(&bob.card);
+    memcpy(bob.aid, cred.aid, 32);
+    memcpy(bob.ik_secret, liar_ck_secret(liar), 64); /* the best signature that it has */
     liar_person_sign(liar, &bob);
-    memcpy(bob.sig, cred.card_sig, 64);
-    message->credential = liar_certify(liar, NULL, &bob);
+    entry.ts_ms = world_now_ms(s->world);
+    memcpy(entry.aid, bob.aid, 32);
+    memcpy(entry.card_hash, bob.hash, 32);
+    if (!forged) {
+        forged = liar_view(liar);
+        liar_view_append(forged, entry);
+        liar_show(liar, s->ann, forged);
+    }
+    message->credential = liar_certify(liar, forged, &bob);
+}
+
+static void fewer_suites(struct card *card)
+{
+    card->suites &= ~2u;
+    card->caps++; /* it differs, even where there is one suite only */
+}
+
+static void more_versions(struct card *card)
+{
+    card->proto_max = 7;
+}
+
+static void keys_of_the_liar(struct card *card)
+{
+    dh_public(card->dk, (const uint8_t[32]){ 8 });
+}
+
+static void other_suites(struct scene *s, struct liar *liar, struct message *message)
+{
+    card_unsigned(s, liar, message, fewer_suites);
 }
 
 static void other_protocol(struct scene *s, struct liar *liar, struct message *message)
 {
-    struct liar_person bob;
-    struct credential cred;
+    card_unsigned(s, liar, message, more_versions);
+}
 
-    (void)s;
-    cr_assert_eq(credential_parse(message->credential, &cred), ERR_OK);
-    bob.card = cred.card;
-    bob.card.proto_max = 7;
-    memcpy(bob.aid, cred.aid, 32);
-    memcpy(bob.ik_secret, liar_ck_secret(liar), 64);
-    liar_person_sign(liar, &bob);
-    message->credential = liar_certify(liar, NULL, &bob);
+static void other_keys(struct scene *s, struct liar *liar, struct message *message)
+{
+    card_unsigned(s, liar, message, keys_of_the_liar);
 }
 
 static void spk_of_the_liar(struct scene *s, struct liar *liar, struct message *message)
@@ -383,6 +411,7 @@ static const struct {
     { "as it is", nothing, true },
     { "suites struck from the card", other_suites, false },
     { "another range of versions", other_protocol, false },
+    { "another key in the card", other_keys, false },
     { "a prekey that the liar signed", spk_of_the_liar, false },
     { "a prekey whose life was made longer", spk_lives_longer, false },
     { "a prekey of another agent", spk_of_another, false },
@@ -398,6 +427,7 @@ Test(liar, T13_a_bundle_that_was_changed)
 
         scene_open(&s, 4);
         spoil.s = &s;
+        forged = NULL;
         liar_set_rule(s.liar, spoil_lookup, &spoil);
         cr_assert_eq(say(s.ann, s.bob, "hello", id), ERR_OK);
         world_pass(s.world, MINUTES(10));
@@ -469,7 +499,13 @@ Test(liar, T14_a_prekey_of_last_month)
         talk(&s);
         cr_assert(old.kept);
         end_session(s.ann, s.bob);
+        world_pass(s.world, 10000);
+        world_stop(s.world, s.ann);
+        world_stop(s.world, s.bob);
         world_pass(s.world, DAYS(ages[i].days));
+        world_start(s.world, s.bob);
+        world_start(s.world, s.ann);
+        world_pass(s.world, MINUTES(1));
         before = liar_count(s.liar, s.ann, VERB_REQUEST);
         cr_assert_eq(say(s.ann, s.bob, "a month later", id), ERR_OK);
         world_pass(s.world, MINUTES(10));
