@@ -243,6 +243,41 @@ Test(liar, T32_answers_cut_and_bent)
     }
 }
 
+/* Whatever a message may lack, it lacks now and then. */
+static bool strip(void *ctx, struct liar *liar, struct passing *p)
+{
+    struct world *world = ctx;
+    const struct verb_rule *rule = verb_rule(p->message.verb);
+
+    (void)liar;
+    for (unsigned key = 0; p->to_agent && key < 64; key++)
+        if ((rule->reply_may | rule->may) >> key & 1 && world_random(world, 3) == 0
+            && !((rule->reply_need | rule->need) >> key & 1))
+            p->message.has &= ~(UINT64_C(1) << key);
+    return true;
+}
+
+Test(liar, T32_answers_that_lack_what_they_may_lack)
+{
+    struct scene s;
+
+    scene_open(&s, 3);
+    liar_set_rule(s.liar, strip, s.world);
+    for (int i = 0; i < 60; i++) {
+        world_send(s.world, s.ann, s.bob, 40);
+        world_send(s.world, s.bob, s.ann, 40);
+        if (i % 10 == 0) {
+            world_kill(s.world, s.ann);
+            world_start(s.world, s.ann);
+        }
+        world_pass(s.world, MINUTES(1));
+    }
+    liar_set_rule(s.liar, NULL, NULL);
+    cr_expect(world_run(s.world, HOURS(3), world_all_delivered, NULL));
+    world_check(s.world);
+    scene_close(&s);
+}
+
 /* ------------------------------------------------------------------ T29: labels */
 
 #define NOW 1800000000000u

@@ -199,6 +199,33 @@ Test(liar, T9_an_entry_is_hidden)
     scene_close(&s);
 }
 
+/* The halves part after the session has begun: heartbeats carry heads, too. */
+Test(liar, T9_two_logs_in_the_middle_of_a_conversation)
+{
+    struct liar_person eve, ned;
+    struct liar_view *left, *right;
+    struct scene s;
+    uint8_t id[16];
+
+    scene_open(&s, 14);
+    talk(&s);
+    liar_person(s.liar, &eve, "eve");
+    liar_person(s.liar, &ned, "ned");
+    left = liar_view(s.liar);
+    right = liar_view(s.liar);
+    liar_view_enrol(left, &eve, "home");
+    liar_view_enrol(right, &ned, "home");
+    liar_show(s.liar, s.ann, left);
+    liar_show(s.liar, s.bob, right);
+    liar_log_moved(s.liar, s.ann);
+    liar_log_moved(s.liar, s.bob);
+    cr_assert_eq(say(s.ann, s.bob, "go on", id), ERR_OK);
+    world_pass(s.world, HOURS(3));
+    cr_expect_eq(inbox(s.bob, "go on"), 1);
+    cr_expect_gt(alarms(s.ann, "split_view") + alarms(s.bob, "split_view"), 0);
+    scene_close(&s);
+}
+
 /* The head that the controller signs is not that of the log it shows. */
 static bool other_head(void *ctx, struct liar *liar, struct passing *p)
 {
