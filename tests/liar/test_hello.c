@@ -195,6 +195,99 @@ Test(liar, T13_an_older_server_card)
     scene_close(&s);
 }
 
+/* ------------------------------------------------------------------ T47: ENROL */
+
+struct enrol_lie {
+    void (*tell)(struct liar *liar, struct message *message);
+    bool told;
+};
+
+/* Once; the next answer is the truth. */
+static bool lie_about_enrol(void *ctx, struct liar *liar, struct passing *p)
+{
+    struct enrol_lie *lie = ctx;
+
+    if (p->to_agent && p->message.verb == VERB_ENROL && p->message.reply && !lie->told) {
+        lie->told = true;
+        lie->tell(liar, &p->message);
+    }
+    return true;
+}
+
+/* Everything well-formed and signed, by a controller that the invite does not name. */
+static void another_controller(struct liar *liar, struct message *message)
+{
+    struct server_card card;
+    struct credential cred;
+    struct buf out = { 0 };
+    uint8_t pk[32], secret[64], sig[64];
+
+    sign_key_of_seed(pk, secret, (const uint8_t[32]){ 44 });
+    cr_assert_eq(server_card_parse(message->server_card.bytes, &card), ERR_OK);
+    message->server_card.bytes = signed_card(liar, &card, secret, &message->server_card.sig);
+    cr_assert_eq(credential_parse(message->credential, &cred), ERR_OK);
+    sign_labelled(sig, secret, LABEL_CERT, cred.cert_packed);
+    credential_encode(&out, cred.card_packed, cred.card_sig, cred.cert_packed, sig);
+    message->credential = liar_keep(liar, buf_bytes(&out));
+    message->root = liar_copy(liar, bytes_of(pk, 32));
+    buf_free(&out);
+}
+
+static void another_curve_key(struct liar *liar, struct message *message)
+{
+    struct server_card card;
+
+    cr_assert_eq(server_card_parse(message->server_card.bytes, &card), ERR_OK);
+    memset(card.curve_pk, 9, 32);
+    message->server_card.bytes
+        = signed_card(liar, &card, liar_ck_secret(liar), &message->server_card.sig);
+}
+
+static void somebody_elses_card(struct liar *liar, struct message *message)
+{
+    struct liar_person eve;
+
+    liar_person(liar, &eve, "cyd");
+    message->credential = liar_certify(liar, NULL, &eve);
+}
+
+static void unsigned_server_card(struct liar *liar, struct message *message)
+{
+    uint8_t *sig = liar_copy(liar, bytes_of(message->server_card.sig, 64));
+
+    sig[3] ^= 1;
+    message->server_card.sig = sig;
+}
+
+static const struct {
+    const char *name;
+    void (*tell)(struct liar *liar, struct message *message);
+} enrol_lies[] = {
+    { "another controller", another_controller },
+    { "another CURVE key", another_curve_key },
+    { "somebody else's card", somebody_elses_card },
+    { "a server card that is not signed", unsigned_server_card },
+};
+
+Test(liar, T47_answers_to_enrol_that_lie)
+{
+    for (size_t i = 0; i < sizeof enrol_lies / sizeof enrol_lies[0]; i++) {
+        struct enrol_lie lie = { .tell = enrol_lies[i].tell };
+        struct world_agent *cyd;
+        struct scene s;
+
+        scene_open(&s, 4);
+        liar_set_rule(s.liar, lie_about_enrol, &lie);
+        cyd = world_join(s.world, "cyd", "home");
+        cr_expect(lie.told);
+        cr_expect_geq(liar_count(s.liar, cyd, VERB_ENROL), 2, "%s: it is not believed",
+                      enrol_lies[i].name);
+        cr_expect_arr_eq(world_agent(cyd)->me.row.root_key, liar_ck(s.liar), 32, "%s",
+                         enrol_lies[i].name);
+        scene_close(&s);
+    }
+}
+
 /* ------------------------------------------------------------------ T32: bent on the way */
 
 /* One message in ten is cut short, has a byte changed, or lacks what it may lack. */
