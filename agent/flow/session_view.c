@@ -201,12 +201,25 @@ static void drop_queue(struct agent *agent, int64_t peer_id)
         profile_dead_letter(agent->store, &row, DEAD_SESSION_ENDED, "", agent_now(agent));
 }
 
+/* A request that is taken back is not made again with the next session. */
+static void take_back(struct agent *agent, const struct profile_session *session)
+{
+    struct profile_out row;
+    bool asked = profile_out_at(agent->store, session->session_id, 1, &row);
+
+    agent_session_close(agent, session, SESSION_CLOSED, CLOSED_DONE);
+    if (asked && profile_out_get(agent->store, row.outbox_id, &row) && row.state == OUTBOX_QUEUED)
+        profile_dead_letter(agent->store, &row, DEAD_SESSION_ENDED, "", agent_now(agent));
+}
+
 /* From now on its word of old does not count: it asks again.  A live session says nothing on that.
  */
 static bool close_one(struct agent *agent, const struct profile_session *session)
 {
     if (session->state == SESSION_WAS_ASKED)
         agent_session_reject(agent, session, REJECTED_BY_PERSON);
+    else if (session->state == SESSION_ASKED)
+        take_back(agent, session);
     else
         agent_session_close(agent, session, SESSION_CLOSED, CLOSED_DONE);
     return session->mode == MODE_MAILBOX;

@@ -502,6 +502,30 @@ Test(contact, a_live_request_does_not_wait)
     world_free(&pair.world);
 }
 
+/* Given up while it is on its way: it is not asked again. */
+Test(contact, a_live_request_is_given_up)
+{
+    struct pair pair = meet(27, false);
+    struct session_info info;
+    uint8_t id[16], sid[16];
+
+    world_weather(pair.world, (struct world_weather){ .delay_max_ms = 500 });
+    ask(pair.ann, pair.bob, "", true, id);
+    for (int i = 0; agent_session_of(world_agent(pair.ann), id, &info) != ERR_OK; i++) {
+        cr_assert_lt(i, 10000);
+        world_pass(pair.world, 1);
+    }
+    memcpy(sid, info.id, 16);
+    cr_expect_eq(fate(pair.ann, id).state, OUT_QUEUED, "the broker has it already");
+    cr_assert_eq(agent_close(world_agent(pair.ann), world_aid(pair.bob), sid, true), ERR_OK);
+    cr_expect_eq(fate(pair.ann, id).state, OUT_REFUSED);
+    world_pass(pair.world, MINUTES(1));
+    cr_expect_eq(requests(pair.bob).in, 0);
+    cr_expect_eq(requests(pair.ann).out, 0);
+    expect_phase(pair.ann, sid, PHASE_CLOSED, "closed");
+    world_free(&pair.world);
+}
+
 Test(contact, a_live_session_is_over_after_thirty_idle_minutes)
 {
     struct pair pair = meet(23, false);
@@ -556,6 +580,20 @@ Test(contact, no_session_outlives_its_hard_end)
     world_partition(pair.world, pair.ann, true);
     world_pass(pair.world, DAYS(30));
     cr_expect_eq(sessions(pair.ann).phase[PHASE_ACTIVE], 0, "the mail's, without the broker");
+    world_free(&pair.world);
+}
+
+/* A wall clock that jumps is no time that has passed. */
+Test(contact, a_clock_that_jumps_ends_nothing)
+{
+    struct pair pair = meet(26, false);
+    uint8_t sid[16];
+
+    talk(&pair, sid);
+    world_partition(pair.world, pair.ann, true);
+    pair.world->now_ms += DAYS(40);
+    world_pass(pair.world, MINUTES(5));
+    expect_phase(pair.ann, sid, PHASE_ACTIVE, NULL);
     world_free(&pair.world);
 }
 
