@@ -220,8 +220,9 @@ static void open_answered(struct agent *agent, struct agent_opening *opening)
         drop_queued(agent, peer_id, e == ERR_KEY_CHANGED ? DEAD_KEY_CHANGED : DEAD_REVOKED);
         opening_remove(agent, peer_id, live);
     } else {
-        log_event(LOG_WARN, "contact.refused", "peer=%s error=%s", log_value(peer.name),
-                  err_name(e));
+        bool known = profile_peer_get(agent->store, peer_id, &peer);
+        log_event(LOG_WARN, "contact.refused", "peer=%s error=%s",
+                  log_value(known ? peer.name : ""), err_name(e));
         agent_opening_wait(agent, peer_id, live, e, 0);
     }
 }
