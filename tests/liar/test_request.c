@@ -518,6 +518,58 @@ Test(liar, T14_a_prekey_of_last_month)
     }
 }
 
+/* Keeps bob's first credential; when told to, serves it under a fresh certificate. */
+struct old_card {
+    struct bytes credential;
+    bool serve;
+};
+
+static bool serve_old_card(void *ctx, struct liar *liar, struct passing *p)
+{
+    struct old_card *old = ctx;
+
+    if (!p->to_agent || p->message.verb != VERB_LOOKUP || !p->message.reply)
+        return true;
+    if (!old->credential.len)
+        old->credential = liar_keep(liar, p->message.credential);
+    if (old->serve)
+        p->message.credential = liar_recertify(liar, NULL, old->credential);
+    return true;
+}
+
+Test(liar, T14_a_card_that_was_replaced)
+{
+    struct old_card old = { 0 };
+    struct agent_settings settings;
+    struct scene s;
+    uint8_t id[16];
+    unsigned before;
+
+    scene_open(&s, 15);
+    liar_set_rule(s.liar, serve_old_card, &old);
+    talk(&s);
+    agent_settings_default(&settings);
+    strcpy(settings.description, "with another card");
+    agent_configure(world_agent(s.bob), &settings);
+    world_pass(s.world, MINUTES(1));
+    end_session(s.ann, s.bob);
+    cr_assert_eq(say(s.ann, s.bob, "to the new card", id), ERR_OK);
+    world_pass(s.world, MINUTES(1));
+    cr_assert_eq(inbox(s.bob, "to the new card"), 1, "ann has seen it");
+    end_session(s.ann, s.bob);
+    world_pass(s.world, MINUTES(1));
+
+    old.serve = true;
+    before = liar_count(s.liar, s.ann, VERB_REQUEST);
+    cr_assert_eq(say(s.ann, s.bob, "to the old card?", id), ERR_OK);
+    world_pass(s.world, MINUTES(30));
+    cr_expect_eq(liar_count(s.liar, s.ann, VERB_REQUEST), before);
+    old.serve = false;
+    world_pass(s.world, MINUTES(30));
+    cr_expect_eq(inbox(s.bob, "to the old card?"), 1, "and with the true one it goes out");
+    scene_close(&s);
+}
+
 /* ------------------------------------------------------------------ T15: one-time prekeys */
 
 static void opk_withheld(struct scene *s, struct liar *liar, struct message *message)
