@@ -91,19 +91,23 @@ void call_detail(struct call *call, const char *format, ...)
 
 /* ------------------------------------------------------------------ alarms */
 
+#define PEER_WORD "PEER" /* stands for the name in a hint */
+
 static const struct alarm {
     const char *code, *text, *hint;
 } person_alarms[] = {
     { "key_changed", "another key than before",
-      "ask its owner for the fingerprint of the new key before anything else" },
+      "ask its owner for the fingerprint, then: sealpost verify PEER FINGERPRINT --replace" },
+    { "not_verified", "a request waits until its sender is verified", "sealpost verify PEER" },
     { "split_view", "the controller shows different logs",
-      "compare sealpost whoami with others over another channel" },
+      "compare sealpost log with others over another channel, then: sealpost log --clear "
+      "split_view" },
     { "impersonation", "the controller's log names a key that is not this agent's",
-      "ask the operator who has this agent's name" },
+      "sealpost log; ask the operator, then: sealpost log --clear impersonation" },
     { "root_mismatch", "the controller has another root than the invite said",
       "ask the operator for the root's fingerprint" },
     { "profile_restored", "this profile is older than what it already said",
-      "never run two copies of a profile; then: sealpost outbox" },
+      "end the other copy of this profile, then: sealpost rotate --all" },
     { "group_fork", "the group has two histories",
       "compare the group with others over another channel" },
     { "certificate_invalid", "a credential does not verify", "ask the operator" },
@@ -117,11 +121,17 @@ static const struct alarm *alarm_find(const char *code)
     return NULL;
 }
 
-const char *alarm_hint(const char *code)
+void alarm_hint(char *out, size_t size, const char *code, struct bytes peer)
 {
     const struct alarm *alarm = alarm_find(code);
+    const char *hint = alarm ? alarm->hint : "sealpost inbox --all";
+    const char *place = peer.len ? strstr(hint, PEER_WORD) : NULL;
 
-    return alarm ? alarm->hint : "sealpost inbox --all";
+    if (place)
+        snprintf(out, size, "%.*s%.*s%s", (int)(place - hint), hint, (int)peer.len,
+                 (const char *)peer.at, place + strlen(PEER_WORD));
+    else
+        snprintf(out, size, "%s", hint);
 }
 
 bool alarm_needs_person(const char *code)
@@ -147,15 +157,16 @@ struct alarm_count {
 static void count_alarm(void *ctx, const struct alarm_info *alarm)
 {
     struct alarm_count *counted = ctx;
-    char code[32], message[400];
+    char code[32], message[400], hint[256];
 
     snprintf(code, sizeof code, "%.*s", (int)alarm->code.len, (const char *)alarm->code.at);
     if (!alarm_needs_person(code))
         return;
     counted->count++;
     alarm_message(message, sizeof message, code, alarm);
+    alarm_hint(hint, sizeof hint, code, alarm->peer);
     if (counted->newest)
-        failure_set(counted->newest, 7, code, alarm_hint(code), "%s", message);
+        failure_set(counted->newest, 7, code, hint, "%s", message);
 }
 
 uint64_t call_alarms(struct call *call, struct failure *newest)
@@ -407,10 +418,9 @@ static void collect_name(void *ctx, const struct peer_info *peer)
     list->name[list->count++] = name;
 }
 
-void call_fail_unknown_agent(struct call *call, const char *peer)
+static void unknown_failure(struct call *call, const char *peer, struct failure *out)
 {
     struct name_list list = { 0 };
-    struct failure failure;
     const char *near;
     char hint[96];
 
@@ -419,45 +429,118 @@ void call_fail_unknown_agent(struct call *call, const char *peer)
     snprintf(hint, sizeof hint, "sealpost peers %.64s", peer);
     if (call->offline)
         failure_set(
-            &failure, 6, "unknown_agent", hint,
+            out, 6, "unknown_agent", hint,
             "\"%.64s\" is not in this disk's copy of the directory, and the broker was not asked",
             peer);
     else if (near)
-        failure_set(&failure, 6, "unknown_agent", "sealpost peers",
+        failure_set(out, 6, "unknown_agent", "sealpost peers",
                     "there is no agent \"%.64s\"; did you mean %.64s?", peer, near);
     else
-        failure_set(&failure, 6, "unknown_agent", "sealpost peers", "there is no agent \"%.64s\"",
-                    peer);
-    snprintf(failure.peer, sizeof failure.peer, "%.64s", peer);
-    failure.wire = err_name(ERR_UNKNOWN_AGENT);
-    call_fail(call, &failure);
+        failure_set(out, 6, "unknown_agent", "sealpost peers", "there is no agent \"%.64s\"", peer);
+    snprintf(out->peer, sizeof out->peer, "%.64s", peer);
+    out->wire = err_name(ERR_UNKNOWN_AGENT);
     for (size_t i = 0; i < list.count; i++)
         free(list.name[i]);
     free(list.name);
+}
+
+void call_fail_unknown_agent(struct call *call, const char *peer)
+{
+    struct failure failure;
+
+    unknown_failure(call, peer, &failure);
+    call_fail(call, &failure);
+}
+
+bool call_find_peer(struct call *call, const char *peer, uint64_t until_ms, uint8_t aid[static 32])
+{
+    struct failure failure;
+    struct peer_names names;
+
+    if (call_is_self(call, peer)) {
+        call_fail_with(call, 2, "self", "sealpost whoami", "\"%.64s\" is this agent itself", peer);
+        return false;
+    }
+    if (agent_peer_names(call->agent, peer, &names) == ERR_OK) {
+        memcpy(aid, names.aid, 32);
+        return true;
+    }
+    switch (call_reach(call, until_ms)) {
+    case REACH_WAITING:
+        break;
+    case REACH_THERE:
+        call_fail_unknown_agent(call, peer);
+        break;
+    case REACH_NOT:
+        if (call->offline) {
+            call_fail_unknown_agent(call, peer);
+            break;
+        }
+        call_link_failure(call, &failure);
+        snprintf(failure.peer, sizeof failure.peer, "%.64s", peer);
+        call_fail(call, &failure);
+        break;
+    }
+    return false;
+}
+
+/* "was ekhm-…, now gihx-…", as far as it is known. */
+static void key_changed_failure(struct call *call, const char *peer, struct failure *out)
+{
+    char was[FINGERPRINT_SIZE], now[FINGERPRINT_SIZE], hint[200];
+    struct peer_names names;
+
+    snprintf(hint, sizeof hint,
+             "ask its owner for the fingerprint, then: sealpost verify %.64s FINGERPRINT --replace",
+             peer);
+    if (agent_peer_names(call->agent, peer, &names) == ERR_OK && names.replaced) {
+        fingerprint_text(was, names.aid);
+        fingerprint_text(now, names.new_aid);
+        failure_set(out, 7, "key_changed", hint,
+                    "agent \"%.64s\" has another key than before (was %s, now %s)", peer, was, now);
+    } else {
+        failure_set(out, 7, "key_changed", hint, "agent \"%.64s\" has another key than before",
+                    peer);
+    }
+}
+
+void call_peer_failure(struct call *call, enum err e, const char *peer, struct failure *out)
+{
+    char hint[96];
+
+    if (e == ERR_UNKNOWN_AGENT) {
+        unknown_failure(call, peer, out);
+        return;
+    }
+    failure_of_err(out, e, peer);
+    if (e == ERR_KEY_CHANGED)
+        key_changed_failure(call, peer, out);
+    if (e == ERR_NOT_VERIFIED) {
+        snprintf(hint, sizeof hint, "sealpost verify %.64s", peer);
+        failure_set(out, 7, "not_verified", hint,
+                    "agent \"%.64s\" is not verified, and trust = verified is set", peer);
+    }
+    if (e == ERR_NOT_IN_SEND_TO)
+        failure_set(out, 4, "not_in_send_to", "sealpost config send_to",
+                    "agent \"%.64s\" fits nothing in the setting send_to", peer);
+    if (e == ERR_BLOCKED) {
+        snprintf(hint, sizeof hint, "sealpost accept %.64s", peer);
+        failure_set(out, 4, "blocked_by_you", hint, "you have blocked \"%.64s\"", peer);
+    }
+    if (e == ERR_CERT_REVOKED)
+        failure_set(out, 4, "refused", "sealpost peers", "agent \"%.64s\" is revoked", peer);
+    if (e == ERR_QUOTA)
+        failure_set(out, 4, "outbox_full", "sealpost outbox --flush",
+                    "10000 messages wait in the outbox");
+    if (err_on_wire(e) && e != ERR_QUOTA)
+        out->wire = err_name(e);
+    snprintf(out->peer, sizeof out->peer, "%.64s", peer);
 }
 
 void call_fail_peer(struct call *call, enum err e, const char *peer)
 {
     struct failure failure;
 
-    if (e == ERR_UNKNOWN_AGENT) {
-        call_fail_unknown_agent(call, peer);
-        return;
-    }
-    failure_of_err(&failure, e, peer);
-    if (e == ERR_KEY_CHANGED)
-        failure_set(&failure, 7, "key_changed",
-                    "ask its owner for the fingerprint of the new key before anything else",
-                    "agent \"%.64s\" has another key than before", peer);
-    if (e == ERR_BLOCKED)
-        failure_set(&failure, 4, "blocked_by_you", NULL, "you have blocked \"%.64s\"", peer);
-    if (e == ERR_CERT_REVOKED)
-        failure_set(&failure, 4, "refused", "sealpost peers", "agent \"%.64s\" is revoked", peer);
-    if (e == ERR_QUOTA)
-        failure_set(&failure, 4, "outbox_full", "sealpost outbox --flush",
-                    "10000 messages wait in the outbox");
-    if (err_on_wire(e) && e != ERR_QUOTA)
-        failure.wire = err_name(e);
-    snprintf(failure.peer, sizeof failure.peer, "%.64s", peer);
+    call_peer_failure(call, e, peer, &failure);
     call_fail(call, &failure);
 }

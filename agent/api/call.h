@@ -92,7 +92,7 @@ uint64_t call_deadline(const struct call *call, uint64_t otherwise_ms);
 
 /* Is it one that only a person can settle (exit 7)?  And what that person does first. */
 bool alarm_needs_person(const char *code);
-const char *alarm_hint(const char *code);
+void alarm_hint(char *out, size_t size, const char *code, struct bytes peer);
 /* "PEER: what it means: the detail" */
 void alarm_message(char *out, size_t size, const char *code, const struct alarm_info *info);
 /* How many of these are open; the last one becomes `newest` (may be NULL). */
@@ -120,8 +120,13 @@ bool call_find_message(struct call *call, const char *prefix, uint8_t id[static 
                        bool *incoming);
 /* ERR_UNKNOWN_AGENT with the nearest names. */
 void call_fail_unknown_agent(struct call *call, const char *peer);
+/* What agent_peer_find(), agent_send() and their like said of `peer`. */
+void call_peer_failure(struct call *call, enum err e, const char *peer, struct failure *out);
 /* Fails the call for what agent_peer_find() or agent_send() said of `peer`. */
 void call_fail_peer(struct call *call, enum err e, const char *peer);
+/* Who is meant by a name or id:FINGERPRINT, whatever its trust: pins and the log of this disk, then
+ * the broker's.  False: the call has failed, or waits for the broker until `until_ms`. */
+bool call_find_peer(struct call *call, const char *peer, uint64_t until_ms, uint8_t aid[static 32]);
 /* True for myself, by name or fingerprint. */
 bool call_is_self(struct call *call, const char *peer);
 

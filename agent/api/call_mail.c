@@ -48,10 +48,9 @@ static void note_held(struct call *call)
     if (agent_counts_get(call->agent, &counts) != ERR_OK || counts.held == 0)
         return;
     if (counts.held == 1)
-        call_note(call, "1 request waits for consent; no command gives it yet");
+        call_note(call, "1 request waits: sealpost requests");
     else
-        call_note(call, "%llu requests wait for consent; no command gives it yet",
-                  (unsigned long long)counts.held);
+        call_note(call, "%llu requests wait: sealpost requests", (unsigned long long)counts.held);
 }
 
 static void list_inbox(struct call *call)

@@ -121,12 +121,13 @@ static void add_problem(struct problems *problems, const char *code, const char 
 static void add_alarm(void *ctx, const struct alarm_info *alarm)
 {
     struct problems *problems = ctx;
-    char code[32], message[256];
+    char code[32], message[400], hint[256];
 
     snprintf(code, sizeof code, "%.*s", (int)alarm->code.len, (const char *)alarm->code.at);
     alarm_message(message, sizeof message, code, alarm);
+    alarm_hint(hint, sizeof hint, code, alarm->peer);
     problems->person |= alarm_needs_person(code);
-    add_problem(problems, code, message, alarm_hint(code));
+    add_problem(problems, code, message, hint);
 }
 
 static void add_link_problem(struct call *call, struct problems *problems)

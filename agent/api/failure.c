@@ -57,19 +57,19 @@ static const struct row {
     { ERR_EXPIRED, 5, "expired", NULL, "sealpost outbox" },
     { ERR_UNKNOWN_AGENT, 6, "unknown_agent", NULL, "sealpost peers" },
     { ERR_NOT_FOUND, 6, "unknown_message", NULL, "sealpost inbox --all" },
-    { ERR_SESSION_NOT_FOUND, 6, "no_session", NULL, NULL },
+    { ERR_SESSION_NOT_FOUND, 6, "no_session", NULL, "sealpost sessions" },
     { ERR_KEY_CHANGED, 7, "key_changed", NULL,
       "ask its owner for the fingerprint of the new key, then: sealpost verify PEER FINGERPRINT"
       " --replace" },
     { ERR_NOT_VERIFIED, 7, "not_verified", NULL, "sealpost verify PEER" },
-    { ERR_CERT_INVALID, 7, "certificate_invalid", NULL, "sealpost status" },
-    { ERR_SPLIT_VIEW, 7, "split_view", NULL, "sealpost status" },
-    { ERR_IMPERSONATION, 7, "impersonation", NULL, "sealpost status" },
+    { ERR_CERT_INVALID, 7, "certificate_invalid", NULL, "sealpost log" },
+    { ERR_SPLIT_VIEW, 7, "split_view", NULL, "sealpost log" },
+    { ERR_IMPERSONATION, 7, "impersonation", NULL, "sealpost log" },
     { ERR_GROUP_FORK, 7, "group_fork", NULL, "sealpost status" },
     { ERR_ROLLBACK, 7, "profile_restored", "this profile is older than what it already said",
-      "sealpost status" },
+      "sealpost rotate --all" },
     { ERR_SEQ_CONFLICT, 7, "profile_restored", "this profile is older than what it already said",
-      "sealpost status" },
+      "sealpost rotate --all" },
 };
 
 static const struct row *row_of(enum err e)

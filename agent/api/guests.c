@@ -70,6 +70,18 @@ static void settle_earlier(struct guests *guests, struct guest *guest, json_t *i
     }
 }
 
+/* What only a person can settle is said with every command, but for those that list it. */
+static void warn_of_alarms(struct call *call)
+{
+    const struct call_verb *verb = call->verb;
+    struct failure newest;
+
+    call->alarms = call_alarms(call, &newest);
+    if (call->alarms && verb != &call_status && verb != &call_log && verb != &call_complete
+        && verb != &call_reload)
+        call_note(call, "alarm %s: %s; next: sealpost status", newest.code, newest.message);
+}
+
 static void call_start(struct guests *guests, struct guest *guest, json_t *line)
 {
     const char *name = json_string_value(json_object_get(line, "call"));
@@ -100,9 +112,7 @@ static void call_start(struct guests *guests, struct guest *guest, json_t *line)
         .say_ctx = guest,
     };
     guest->call = call;
-    call->alarms = call_alarms(call, NULL);
-    if (call->alarms && verb->online && verb != &call_status)
-        call_note(call, "an alarm needs a person: sealpost status");
+    warn_of_alarms(call);
     if (!call->offline) {
         agent_go_online(guests->agent);
         agent_link_hurry(guests->agent);

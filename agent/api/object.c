@@ -234,12 +234,134 @@ json_t *object_peer(const struct peer_info *peer)
     return object;
 }
 
+/* ------------------------------------------------------------------ sessions and trust */
+
+const char *object_phase(enum session_phase phase)
+{
+    switch (phase) {
+    case PHASE_ASKED:
+        return "asked";
+    case PHASE_WAS_ASKED:
+        return "was_asked";
+    case PHASE_ACTIVE:
+        return "active";
+    case PHASE_CLOSED:
+        return "closed";
+    case PHASE_REJECTED:
+        return "rejected";
+    case PHASE_EXPIRED:
+        return "expired";
+    case PHASE_ROTATED:
+        return "rotated";
+    case PHASE_BROKEN:
+        return "broken";
+    }
+    return "broken";
+}
+
+json_t *object_session(const struct session_info *session)
+{
+    json_t *object = out_object("session");
+    char suite[8];
+
+    snprintf(suite, sizeof suite, "0x%02x", session->suite);
+    out_hex(object, "id", session->id, sizeof session->id);
+    out_bytes_text(object, "peer", session->peer);
+    put_fingerprint(object, "fingerprint", session->aid);
+    out_text(object, "state", object_phase(session->phase));
+    out_text(object, "mode", session->live ? "live" : "mailbox");
+    out_text(object, "suite", suite);
+    out_number(object, "sent_seq", session->sent_seq);
+    out_number(object, "received_seq", session->received_seq);
+    out_number(object, "skipped_keys", session->skipped_keys);
+    out_time(object, "opened_at", session->opened_ms);
+    out_time(object, "last_at", session->last_ms);
+    out_time(object, "expires_at", session->expires_ms);
+    out_text(object, "reason", session->reason);
+    return object;
+}
+
+static bool is_text(struct bytes body)
+{
+    return utf8_valid(body) && !(body.len && memchr(body.at, 0, body.len));
+}
+
+json_t *object_request(const struct request_info *request, bool text)
+{
+    json_t *object = out_object("request");
+
+    out_text(object, "direction", request->incoming ? "in" : "out");
+    out_bytes_text(object, "peer", request->peer);
+    put_fingerprint(object, "fingerprint", request->aid);
+    out_take(object, "circles", words(request->circles));
+    out_text(object, "mode", request->live ? "live" : "mailbox");
+    out_number(object, "size", request->body.len);
+    out_take(object, "text",
+             text && is_text(request->body) ? json_stringn(
+                 request->body.len ? (const char *)request->body.at : "", request->body.len)
+                                            : NULL);
+    out_hex(object, "session", request->session, sizeof request->session);
+    out_time(object, "made_at", request->made_ms);
+    out_time(object, "expires_at", request->expires_ms);
+    out_text(object, "trust", object_trust(request->trust));
+    return object;
+}
+
+static const char *event_word(enum log_kind kind)
+{
+    switch (kind) {
+    case LOG_ENROLLED:
+        return "enrolled";
+    case LOG_CARD:
+        return "card";
+    case LOG_REVOKED:
+        return "revoked";
+    }
+    return "card";
+}
+
+json_t *object_log_entry(const struct log_info *entry)
+{
+    json_t *object = out_object("log_entry");
+
+    out_number(object, "index", entry->index);
+    out_time(object, "at", entry->at_ms);
+    out_text(object, "event", event_word(entry->kind));
+    out_bytes_text(object, "agent", entry->name);
+    put_fingerprint(object, "fingerprint", entry->aid);
+    out_take(object, "circles", words(entry->circles));
+    out_number_or_null(object, "gen", entry->gen > 0, entry->gen);
+    out_hex(object, "head", entry->head, sizeof entry->head);
+    return object;
+}
+
+json_t *object_alarm(const struct alarm_info *alarm, const char *message, const char *hint)
+{
+    json_t *object = out_object("alarm");
+
+    out_bytes_text(object, "code", alarm->code);
+    out_take(object, "peer",
+             alarm->peer.len ? json_stringn((const char *)alarm->peer.at, alarm->peer.len) : NULL);
+    out_text(object, "message", message);
+    out_text(object, "hint", hint);
+    return object;
+}
+
+json_t *object_left(const struct agent_self *self, bool erased)
+{
+    json_t *object = out_object("left");
+
+    out_bytes_text(object, "agent", self->name);
+    out_bool(object, "erased", erased);
+    return object;
+}
+
 /* ------------------------------------------------------------------ mail */
 
 /* Exactly one of the two is set: readers must never guess an encoding. */
 static void put_body(json_t *object, struct bytes body)
 {
-    bool text = utf8_valid(body) && !(body.len && memchr(body.at, 0, body.len));
+    bool text = is_text(body);
 
     out_take(object, "body", text ? json_stringn((const char *)body.at, body.len) : NULL);
     if (text)

@@ -28,7 +28,16 @@ json_t *object_incoming(const struct incoming_info *info, enum object_detail det
 json_t *object_trace_out(const struct outgoing_info *info, uint64_t peer_seen_ms);
 json_t *object_trace_in(const struct incoming_info *info, uint64_t peer_seen_ms);
 
+/* One session; one request that waits, with its words if `text`. */
+json_t *object_session(const struct session_info *session);
+json_t *object_request(const struct request_info *request, bool text);
+json_t *object_log_entry(const struct log_info *entry);
+/* `message` and `hint` as call.h makes them. */
+json_t *object_alarm(const struct alarm_info *alarm, const char *message, const char *hint);
+json_t *object_left(const struct agent_self *self, bool erased);
+
 /* Words of the objects. */
+const char *object_phase(enum session_phase phase);
 const char *object_out_state(enum outgoing_state state);
 const char *object_in_state(enum incoming_state state);
 const char *object_trust(enum peer_trust trust);

@@ -34,6 +34,10 @@ static const char *refuse_address(const char *text)
 enum {
     KEY_BROKER,
     KEY_CONSENT,
+    KEY_ACCEPT,
+    KEY_TRUST,
+    KEY_SEND_TO,
+    KEY_CIPHER,
     KEY_TTL,
     KEY_INBOX,
     KEY_SENT,
@@ -56,6 +60,25 @@ static const struct config_key keys[KEY_COUNT] = {
                       .initial = "circle",
                       .choices = "ask circle any",
                       .help = "whose first message is accepted at once" },
+    [KEY_ACCEPT] = { .path = "accept_names",
+                     .kind = CONFIG_TEXT,
+                     .most = 1024,
+                     .help = "names accepted at once: globs, words" },
+    [KEY_TRUST] = { .path = "trust",
+                    .kind = CONFIG_CHOICE,
+                    .initial = "pinned",
+                    .choices = "pinned verified",
+                    .help = "verified: talk only with agents whose fingerprint was compared" },
+    [KEY_SEND_TO] = { .path = "send_to",
+                      .kind = CONFIG_TEXT,
+                      .initial = "*",
+                      .most = 1024,
+                      .help = "whom this agent may write to: globs, words" },
+    [KEY_CIPHER] = { .path = "cipher",
+                     .kind = CONFIG_CHOICE,
+                     .initial = "auto",
+                     .choices = "auto chacha20 aes256",
+                     .help = "the cipher of new sessions" },
     [KEY_TTL] = { .path = "ttl",
                   .kind = CONFIG_DURATION,
                   .initial = "7d",
@@ -121,6 +144,10 @@ void settings_take(const struct config *config, struct agent_settings *out)
     if (config_text(config, KEY_BROKER)[0])
         snprintf(out->endpoint, sizeof out->endpoint, "tcp://%s", config_text(config, KEY_BROKER));
     out->consent = (enum agent_consent)config_number(config, KEY_CONSENT);
+    out->trust_verified = config_number(config, KEY_TRUST) == 1;
+    out->cipher = (enum agent_cipher)config_number(config, KEY_CIPHER);
+    snprintf(out->accept_names, sizeof out->accept_names, "%s", config_text(config, KEY_ACCEPT));
+    snprintf(out->send_to, sizeof out->send_to, "%s", config_text(config, KEY_SEND_TO));
     out->ttl_ms = config_number(config, KEY_TTL);
     out->inbox_keep_ms = config_number(config, KEY_INBOX);
     out->sent_keep_ms = config_number(config, KEY_SENT);

@@ -11,6 +11,9 @@ extern const struct call_verb call_recv;
 extern const struct call_verb call_inbox, call_show, call_ack;
 extern const struct call_verb call_trace, call_outbox;
 extern const struct call_verb call_peers, call_complete;
+extern const struct call_verb call_verify, call_log;
+extern const struct call_verb call_request, call_requests, call_accept, call_reject;
+extern const struct call_verb call_sessions, call_close;
 
 /* Ended by NULL. */
 extern const struct call_verb *const call_verbs[];

@@ -1,0 +1,290 @@
+/*
+ * request, requests, accept, reject - who may write (docs: cli 3.4).
+ */
+#include <sodium.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "agent/api/object.h"
+#include "agent/api/verbs.h"
+#include "shared/base/text.h"
+
+#define NETWORK_MS       5000
+#define WAIT_ACCEPTED_MS 60000
+
+/* ------------------------------------------------------------------ request
+ * Parameters   peer, body_b64?, live?, wait?.   Items   one `session` */
+
+struct asking {
+    uint8_t to[32], id[16]; /* id: of the introduction */
+    bool found, asked;
+};
+
+static const char *asked_peer(const struct call *call)
+{
+    const char *peer = call_text(call, "peer");
+
+    return peer ? peer : "";
+}
+
+static void fail_about(struct call *call, struct failure *failure)
+{
+    snprintf(failure->peer, sizeof failure->peer, "%.64s", asked_peer(call));
+    call_fail(call, failure);
+}
+
+static uint64_t asking_deadline(const struct call *call)
+{
+    return call_deadline(call, call_flag(call, "wait") ? WAIT_ACCEPTED_MS : NETWORK_MS);
+}
+
+static bool body_decode(struct call *call, struct buf *body)
+{
+    const char *b64 = call_text(call, "body_b64");
+    size_t len = b64 ? strlen(b64) : 0, got = 0;
+    uint8_t *to = buf_extend(body, len / 4 * 3 + 3);
+    bool ok = !b64
+              || sodium_base642bin(to, len / 4 * 3 + 3, b64, len, NULL, &got, NULL,
+                                   sodium_base64_VARIANT_URLSAFE_NO_PADDING)
+                     == 0;
+
+    body->len = got;
+    return ok;
+}
+
+static void ask(struct call *call, struct asking *a)
+{
+    struct contact_request request = { .live = call_flag(call, "live") };
+    struct buf body = { 0 };
+    enum err e;
+
+    memcpy(request.to, a->to, sizeof request.to);
+    if (!body_decode(call, &body)) {
+        call_fail_err(call, ERR_INTERNAL, "request");
+    } else {
+        request.body = buf_bytes(&body);
+        e = agent_request(call->agent, &request, a->id);
+        a->asked = e == ERR_OK;
+        if (e == ERR_TOO_LARGE)
+            call_fail_with(call, 4, "too_large", NULL, "%zu B, limit 61440 B", body.len);
+        else if (e != ERR_OK)
+            call_fail_peer(call, e, asked_peer(call));
+    }
+    buf_wipe(&body);
+}
+
+/* The session is there: with --wait its answer counts. */
+static void judge_session(struct call *call, const struct session_info *session)
+{
+    struct failure failure;
+    char within[SHORT_TEXT_SIZE];
+
+    if (session->phase == PHASE_ACTIVE
+        || (session->phase == PHASE_ASKED && !call_flag(call, "wait"))) {
+        call_item(call, object_session(session));
+        call_end(call, 0);
+    } else if (session->phase > PHASE_ACTIVE) {
+        call_item(call, object_session(session));
+        failure_set(&failure, session->phase == PHASE_EXPIRED ? 5 : 4,
+                    session->phase == PHASE_EXPIRED ? "expired" : "rejected", NULL,
+                    "%.64s did not accept: %s", asked_peer(call),
+                    session->reason ? session->reason : object_phase(session->phase));
+        fail_about(call, &failure);
+    } else if (call->now_ms >= asking_deadline(call)) {
+        call_item(call, object_session(session));
+        duration_text(within, call->now_ms - call->started_ms);
+        failure_set(&failure, 5, "timeout", "sealpost requests",
+                    "%.64s has not accepted within %s; the request stays", asked_peer(call),
+                    within);
+        fail_about(call, &failure);
+    } else {
+        call->wake_ms = asking_deadline(call);
+    }
+}
+
+/* Nothing has reached the broker yet. */
+static void judge_queued(struct call *call, const struct asking *a)
+{
+    struct outgoing_info out;
+    struct failure failure;
+    bool known = agent_outgoing_get(call->agent, a->id, &out) == ERR_OK;
+
+    if (known && (out.state == OUT_REFUSED || out.state == OUT_EXPIRED)) {
+        failure_set(&failure, out.state == OUT_EXPIRED ? 5 : 4,
+                    out.state == OUT_EXPIRED ? "expired" : "refused", NULL,
+                    "%.64s was not asked: %s", asked_peer(call),
+                    out.reason ? out.reason : "refused");
+        fail_about(call, &failure);
+    } else if (known && failure_is_temporary(out.wire)) {
+        failure_of_err(&failure, out.wire, "broker");
+        failure.retry_ms = (int64_t)out.retry_after_ms;
+        fail_about(call, &failure);
+    } else if (known && (out.wire == ERR_CERT_INVALID || out.wire == ERR_CERT_EXPIRED)) {
+        failure_of_err(&failure, out.wire, asked_peer(call));
+        fail_about(call, &failure);
+    } else if (call->offline) {
+        call_note(call, "the request goes out with the next sealpost command that reaches the"
+                        " broker");
+        call_end(call, 0);
+    } else if (call_reach(call, asking_deadline(call)) == REACH_NOT
+               || call->now_ms >= asking_deadline(call)) {
+        call_link_failure(call, &failure);
+        call_note(call, "the request stays queued, and goes out by itself");
+        fail_about(call, &failure);
+    } else {
+        call->wake_ms = asking_deadline(call);
+    }
+}
+
+static void request_step(struct call *call)
+{
+    struct asking *a = call->state;
+    struct session_info session;
+
+    if (!a->found)
+        a->found = call_find_peer(call, asked_peer(call), asking_deadline(call), a->to);
+    if (!a->found)
+        return;
+    if (!a->asked)
+        ask(call, a);
+    if (!a->asked || call->ended)
+        return;
+    if (agent_session_of(call->agent, a->id, &session) == ERR_OK)
+        judge_session(call, &session);
+    else
+        judge_queued(call, a);
+}
+
+const struct call_verb call_request = {
+    .name = "request", .online = true, .state_len = sizeof(struct asking), .step = request_step
+};
+
+/* ------------------------------------------------------------------ requests
+ * Parameters   peer?.   Items   `request` */
+
+struct filter {
+    struct call *call;
+    const uint8_t *aid; /* NULL: anybody */
+};
+
+static void give_request(void *ctx, const struct request_info *request)
+{
+    const struct filter *filter = ctx;
+
+    if (!filter->aid || memcmp(filter->aid, request->aid, 32) == 0)
+        call_item(filter->call, object_request(request, filter->aid != NULL));
+}
+
+/* What could not be asked is worth a note when the answer comes from this disk alone. */
+static void note_unreached(struct call *call, enum reach reach)
+{
+    struct failure failure;
+
+    if (reach != REACH_NOT || call->offline)
+        return;
+    call_link_failure(call, &failure);
+    call_note(call, "%s", failure.message);
+}
+
+static void requests_step(struct call *call)
+{
+    uint64_t until = call_deadline(call, NETWORK_MS);
+    const char *peer = call_text(call, "peer");
+    struct filter filter = { .call = call };
+    enum reach reach = call_reach(call, until);
+    uint8_t aid[32];
+    enum err e;
+
+    if (reach == REACH_WAITING)
+        return;
+    if (peer) {
+        if (!call_find_peer(call, peer, until, aid))
+            return;
+        filter.aid = aid;
+    }
+    note_unreached(call, reach);
+    e = agent_requests_each(call->agent, give_request, &filter);
+    if (e != ERR_OK)
+        call_fail_err(call, e, "requests");
+    call_end(call, 0);
+}
+
+const struct call_verb call_requests
+    = { .name = "requests", .online = true, .step = requests_step };
+
+/* ------------------------------------------------------------------ accept, reject
+ * Parameters   peer, block?.   Items   `session`, if a request was answered */
+
+static void give_session(struct call *call, const uint8_t sid[static 16])
+{
+    struct session_info session;
+
+    if (agent_session_get(call->agent, sid, &session) == ERR_OK)
+        call_item(call, object_session(&session));
+}
+
+/* Whom the answer is for; what he asked may still lie at the broker.  False: not yet, or failed. */
+static bool find_asker(struct call *call, uint8_t aid[static 32])
+{
+    uint64_t until = call_deadline(call, NETWORK_MS);
+    enum reach reach = call_reach(call, until);
+
+    if (reach == REACH_WAITING || !call_find_peer(call, asked_peer(call), until, aid))
+        return false;
+    if (reach == REACH_NOT && !call->offline)
+        call_note(call, "the broker was not reached; the answer goes out by itself");
+    return true;
+}
+
+static void accept_step(struct call *call)
+{
+    const char *peer = asked_peer(call);
+    struct peer_names names;
+    uint8_t aid[32], sid[16];
+    bool answered;
+    enum err e;
+
+    if (!find_asker(call, aid))
+        return;
+    if (agent_peer_names(call->agent, peer, &names) == ERR_OK && names.replaced)
+        e = ERR_KEY_CHANGED;
+    else
+        e = agent_accept(call->agent, aid, &answered, sid);
+    if (e != ERR_OK) {
+        call_fail_peer(call, e, peer);
+    } else if (answered) {
+        give_session(call, sid);
+    } else {
+        call_note(call, "no request of %s is held; the next one will be accepted", peer);
+    }
+    call_end(call, 0);
+}
+
+const struct call_verb call_accept = { .name = "accept", .online = true, .step = accept_step };
+
+static void reject_step(struct call *call)
+{
+    const char *peer = asked_peer(call);
+    bool block = call_flag(call, "block"), answered;
+    uint8_t aid[32], sid[16];
+    struct failure failure;
+    enum err e;
+
+    if (!find_asker(call, aid))
+        return;
+    e = agent_reject(call->agent, aid, block, &answered, sid);
+    if (e == ERR_NOT_FOUND) {
+        failure_set(&failure, 6, "no_request", "sealpost requests", "no request of %.64s is held",
+                    peer);
+        fail_about(call, &failure);
+    } else if (e != ERR_OK) {
+        call_fail_peer(call, e, peer);
+    } else if (answered) {
+        give_session(call, sid);
+    }
+    if (e == ERR_OK && block)
+        call_note(call, "%s is blocked, and is not told; sealpost accept %s ends it", peer, peer);
+    call_end(call, 0);
+}
+
+const struct call_verb call_reject = { .name = "reject", .online = true, .step = reject_step };
