@@ -181,7 +181,8 @@ static void verify_step(struct call *call)
 const struct call_verb call_verify = { .name = "verify", .online = true, .step = verify_step };
 
 /* ------------------------------------------------------------------ log
- * Parameters   count?, follow?, clear?.   Items   `alarm` (open ones about the log), `log_entry` */
+ * Parameters   count?, follow?, clear?; from? (an index) and told? (alarms): what an earlier owner
+ * has given.   Items   `alarm` (open ones about the log), `log_entry` */
 
 struct logging {
     struct call *call;
@@ -249,6 +250,7 @@ static void give_entries(struct call *call, struct logging *log)
         log->started = true;
         e = agent_log_each(call->agent, 0, count_entry, log);
         log->next = log->entries > count ? log->entries - count : 0;
+        log->next = call_number(call, "from", log->next);
     }
     if (e == ERR_OK)
         e = agent_log_each(call->agent, log->next, give_entry, log);
@@ -288,6 +290,7 @@ static void log_start(struct call *call)
     struct logging *log = call->state;
 
     log->call = call;
+    log->alarms = call_number(call, "told", 0);
     if (call_text(call, "clear"))
         clear_alarm(call, call_text(call, "clear"));
 }

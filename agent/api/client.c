@@ -335,7 +335,8 @@ int client_run(struct client *c, const struct client_call *call, struct failure 
     c->failure = failure;
     c->said = json_array();
     c->started_ms = clock_elapsed_ms();
-    c->streams = c->finished = false;
+    c->streams = call->streams;
+    c->finished = false;
     c->exit = c->signal = 0;
     json_object_set_new(call->params, "skip", json_array());
     while (!c->finished) {

@@ -28,6 +28,7 @@ struct client_call {
     bool offline;
     bool no_wait; /* completion: nobody answers at once, nothing is done */
     bool orderly; /* a signal is the wanted end: exit 0 */
+    bool streams; /* items and notes are printed as they come, not at the end */
 
     void *ctx;
     /* Prints and flushes.  False: nobody reads any more.  Borrows the object. */

@@ -24,6 +24,8 @@ static bool print_item(void *ctx, json_t *object)
 {
     struct cmd *cmd = ctx;
 
+    if (cmd->seen)
+        cmd->seen(cmd, object);
     if (cli_json(cmd->cli) && !cmd->raw) {
         out_json(cmd->cli, json_incref(object));
     } else if (cmd->text) {

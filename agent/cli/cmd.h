@@ -17,6 +17,8 @@ struct cmd {
     struct client_call call;
     char command[80];
     bool stays; /* serves other commands while it runs */
+    /* Of every object, before it is printed: what a hand-over must know; NULL: nothing. */
+    void (*seen)(struct cmd *cmd, json_t *object);
     /* Text of one object; NULL: nothing. */
     void (*text)(struct cmd *cmd, json_t *object);
     struct out_table *table; /* owned; printed after the last object, before an error */
@@ -47,6 +49,9 @@ int cmd_failure(struct cli *cli, const struct failure *failure);
 /* Is it a name, or id:FINGERPRINT?  Else the exit code after the error was told; +GROUP is none
  * yet. */
 int cmd_check_peer(struct cli *cli, const char *peer);
+/* The one source of a body: the argument, or with "-" or none stdin.  0, or an exit code after the
+ * error was told. */
+int cmd_body(struct cli *cli, const char *argument, struct buf *out);
 /* --from of recv and inbox into the parameter `from`; 0, or an exit code. */
 int cmd_take_from(struct cmd *cmd);
 

@@ -29,8 +29,7 @@ static enum err stdin_read(struct buf *out, uint64_t *len)
     return ferror(stdin) ? ERR_IO : ERR_OK;
 }
 
-/* The one source of the body; 0, or an exit code after the error was told. */
-static int body_read(struct cli *cli, const char *argument, struct buf *out)
+int cmd_body(struct cli *cli, const char *argument, struct buf *out)
 {
     uint64_t len;
 
@@ -109,7 +108,7 @@ static int send_it(struct cli *cli, const char *place_key, const char *place, bo
         return exit;
     if (!cmd_init(&cmd, cli, "send"))
         return cli_wrong_use(cli);
-    exit = body_read(cli, cli_arg(cli, 1), &body);
+    exit = cmd_body(cli, cli_arg(cli, 1), &body);
     if (exit) {
         cmd_free(&cmd);
     } else {

@@ -18,6 +18,14 @@ int cmd_trace(struct cli *cli);
 int cmd_outbox(struct cli *cli);
 int cmd_peers(struct cli *cli);
 int cmd_status(struct cli *cli);
+int cmd_verify(struct cli *cli);
+int cmd_request(struct cli *cli);
+int cmd_requests(struct cli *cli);
+int cmd_accept(struct cli *cli);
+int cmd_reject(struct cli *cli);
+int cmd_sessions(struct cli *cli);
+int cmd_close(struct cli *cli);
+int cmd_log(struct cli *cli);
 int cmd_complete(struct cli *cli);
 
 /* The table that parses, helps and completes. */
