@@ -127,6 +127,7 @@ static void hand_over(struct agent *agent, const struct agent_asked *asked, enum
     case VERB_BYE:
         agent_link_event(agent, LINK_STOP);
         break;
+    case VERB_LEAVE:
     case VERB_FETCH:
     case VERB_CREDIT:
     case VERB_DELIVER:
