@@ -55,8 +55,8 @@ static void collect(void *ctx, const struct peer_info *peer)
 static bool choose(struct call *call, struct directory *d, enum reach reach)
 {
     const char *wanted = call_text(call, "peer");
+    struct peer_names names;
     struct failure failure;
-    uint8_t aid[32];
     enum err e;
 
     d->count = 0;
@@ -72,18 +72,18 @@ static bool choose(struct call *call, struct directory *d, enum reach reach)
                        wanted);
         return false;
     }
-    e = agent_peer_find(call->agent, wanted, aid);
+    e = agent_peer_names(call->agent, wanted, &names);
     if (e == ERR_UNKNOWN_AGENT && reach == REACH_NOT && !call->offline) {
         call_link_failure(call, &failure);
         call_fail(call, &failure);
         return false;
     }
-    if (e != ERR_OK && e != ERR_KEY_CHANGED && e != ERR_BLOCKED && e != ERR_CERT_REVOKED) {
-        call_fail_peer(call, e == ERR_MALFORMED ? ERR_UNKNOWN_AGENT : e, wanted);
+    if (e != ERR_OK) {
+        call_fail_peer(call, e, wanted);
         return false;
     }
     d->aid = mem_resize(d->aid, sizeof *d->aid);
-    memcpy(d->aid[0], aid, sizeof aid);
+    memcpy(d->aid[0], names.replaced ? names.new_aid : names.aid, sizeof *d->aid);
     d->count = 1;
     return true;
 }

@@ -177,6 +177,9 @@ static void describe_peer(struct agent *agent, const struct directory_entry *ent
         }
         describe_card(agent, &row, credential, out);
     }
+    /* the new key under a changed one's name is not heard either */
+    if (profile_peer_has_pin(agent->store, entry->name, PIN_CHANGED))
+        out->trust = TRUST_CHANGED;
     if (entry->revoked)
         out->trust = TRUST_REVOKED;
 }

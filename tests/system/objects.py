@@ -57,6 +57,23 @@ OBJECTS = {
         "trust": "new|pinned|verified|changed|blocked|revoked", "online": "b?", "seen_at": "t?", "session": "id?",
         "unread": "i", "outgoing": "i", "card": {**CARD, "?": True}, "certificate_expires_at": "t?",
     },
+    "session": {
+        "id": "id", "peer": "s", "fingerprint": "f",
+        "state": "asked|was_asked|active|closed|rejected|expired|rotated|broken", "mode": "mailbox|live", "suite": "s",
+        "sent_seq": "i", "received_seq": "i", "skipped_keys": "i", "opened_at": "t", "last_at": "t?",
+        "expires_at": "t?", "reason": "s?",
+    },
+    "request": {
+        "direction": "in|out", "peer": "s", "fingerprint": "f", "circles": "[s]", "mode": "mailbox|live", "size": "i",
+        "text": "s?", "session": "id", "made_at": "t", "expires_at": "t",
+        "trust": "new|pinned|verified|changed|blocked|revoked",
+    },
+    "log_entry": {
+        "index": "i", "at": "t", "event": "enrolled|card|revoked", "agent": "s?", "fingerprint": "f?",
+        "circles": "[s]", "gen": "i?", "head": "x64",
+    },
+    "alarm": {"code": "s", "peer": "s?", "message": "s", "hint": "s"},
+    "left": {"agent": "s", "erased": "b"},
     "status": {
         "agent": "s", "fingerprint": "f", "broker": "s", "connected": "b", "rtt_ms": "i?", "clock_skew_ms": "i?",
         "certificate_expires_at": "t?", "unread": "i", "held": "i", "queued": "i", "stored": "i", "oldest_ms": "i?",
