@@ -24,7 +24,7 @@ static void print_entry(struct cli *cli, json_t *object)
     member_words(&circles, object, "circles", "-");
     if (!member_null(object, "gen"))
         snprintf(gen, sizeof gen, "   card %llu", (unsigned long long)member_number(object, "gen"));
-    out_print(cli, "%4llu  %s  %-8s  %s   %s   %s%s\n",
+    out_print(cli, "%4llu  %s  %-8s  %-12s %s   %s%s\n",
               (unsigned long long)member_number(object, "index"), at, member_text(object, "event"),
               member_text(object, "agent"), member_text(object, "fingerprint"),
               (const char *)circles.at, gen);

@@ -28,10 +28,14 @@ static void print_both(struct cmd *cmd, json_t *object)
                   member_text(object, "new_fingerprint"));
     if (strcmp(member_text(object, "trust"), "verified") == 0 && !replaced)
         out_print(cmd->cli, "verified\n");
+    else if (replaced)
+        out_print(cmd->cli,
+                  "ask its owner over another channel, then: sealpost verify %s FINGERPRINT"
+                  " --replace\n",
+                  peer);
     else
-        out_print(cmd->cli, "compare over another channel, then: sealpost verify %s %s%s\n", peer,
-                  replaced ? member_text(object, "new_fingerprint") : print,
-                  replaced ? " --replace" : "");
+        out_print(cmd->cli, "compare over another channel, then: sealpost verify %s %s\n", peer,
+                  print);
 }
 
 static void print_verified(struct cmd *cmd, json_t *object)
