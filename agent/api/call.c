@@ -107,7 +107,7 @@ static const struct alarm {
     { "root_mismatch", "the controller has another root than the invite said",
       "ask the operator for the root's fingerprint" },
     { "profile_restored", "this profile is older than what it already said",
-      "end the other copy of this profile, then: sealpost rotate --all" },
+      "end the other copy of this profile; then: sealpost log --clear profile_restored" },
     { "group_fork", "the group has two histories",
       "compare the group with others over another channel" },
     { "certificate_invalid", "a credential does not verify", "ask the operator" },

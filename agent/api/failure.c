@@ -30,6 +30,7 @@ static const struct row {
     { ERR_INTERNAL, 1, "internal", NULL, "report it with the output of -v" },
     { ERR_SCHEMA, 1, "internal", NULL, "report it with the output of -v" },
     { ERR_UNREACHABLE, 3, "broker_unreachable", NULL, "sealpost status" },
+    { ERR_PASSPHRASE, 4, "passphrase_wrong", NULL, "try again, or see SEALPOST_PASSPHRASE_FILE" },
     { ERR_AUTH, 4, "not_joined", "the broker does not know this agent's key",
       "ask the operator for an invite, then: sealpost join INVITE" },
     { ERR_CERT_REVOKED, 4, "revoked", NULL, "ask the operator" },
@@ -67,9 +68,9 @@ static const struct row {
     { ERR_IMPERSONATION, 7, "impersonation", NULL, "sealpost log" },
     { ERR_GROUP_FORK, 7, "group_fork", NULL, "sealpost status" },
     { ERR_ROLLBACK, 7, "profile_restored", "this profile is older than what it already said",
-      "sealpost rotate --all" },
+      "sealpost status" },
     { ERR_SEQ_CONFLICT, 7, "profile_restored", "this profile is older than what it already said",
-      "sealpost rotate --all" },
+      "sealpost status" },
 };
 
 static const struct row *row_of(enum err e)

@@ -287,14 +287,6 @@ enum err agent_session_of(struct agent *agent, const uint8_t id[static 16],
  * ERR_STATE: messages to it are not final, and `even_undelivered` is false.  ERR_NOT_FOUND. */
 enum err agent_close(struct agent *agent, const uint8_t aid[static 32], const uint8_t *sid,
                      bool even_undelivered);
-/* A fresh handshake inside the active session; `sid` is the new one's. ERR_NOT_FOUND. */
-enum err agent_rotate(struct agent *agent, const uint8_t aid[static 32], uint8_t sid[static 16]);
-/* New dk, tk and prekeys under the same identity: card gen + 1. */
-enum err agent_rotate_keys(struct agent *agent);
-
-/* Ends this agent at the controller: sessions are closed at once, LEAVE goes out when the link is
- * up; agent_self_get() says SELF_REVOKED when the broker has agreed.  Final. */
-enum err agent_leave_broker(struct agent *agent);
 
 /* ------------------------------------------------------------------ what happened */
 

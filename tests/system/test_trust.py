@@ -177,7 +177,7 @@ def copied():
         session = w.json("builder", "sessions").one["id"]
         copy = w.json("copy", "recv", check=7)
         assert copy.error["code"] == "profile_restored", copy
-        assert copy.error["hint"].endswith("sealpost rotate --all"), copy
+        assert copy.error["hint"].endswith("sealpost log --clear profile_restored"), copy
         assert b"alarm profile_restored: " in w.sp("copy", "whoami").err, "every command warns"
         status = w.json("copy", "status", check=7).one
         assert "profile_restored" in [p["code"] for p in status["problems"]], status
