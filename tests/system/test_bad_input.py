@@ -201,9 +201,17 @@ def split_view():
         problems = {p["code"]: p for p in w.json("builder", "status", check=7).one["problems"]}
         assert problems["split_view"]["message"] == told.error["message"], problems
         note = w.sp("builder", "send", "reviewer", "go on")
-        assert b"an alarm needs a person: sealpost status" in note.err, note
+        assert b"alarm split_view: " in note.err and b"sealpost status" in note.err, note
+        log = w.json("builder", "log", check=7).lines
+        assert log[0]["type"] == "alarm" and log[0]["code"] == "split_view", log
+        assert log[0]["hint"].endswith("sealpost log --clear split_view"), log
+        assert [e["agent"] for e in log[1:]] == ["builder", "reviewer", "carol"], "what was seen first stays"
+        assert w.sp("builder", "log", check=7).text.startswith("ALARM split_view: ")
         assert w.json("reviewer", "recv").of("message")[0]["body"] == "go on", "who saw one story only goes on"
         assert w.json("carol", "recv", check=4).error["code"] == "not_joined"
+        w.json("builder", "log", "--clear", "split_view", "--offline")
+        assert w.json("builder", "log", "--clear", "split_view", "--offline", check=6).error["code"] == "unknown_alarm"
+        assert b"alarm" not in w.sp("builder", "inbox", "--offline").err
 
 
 @test("bad input: a controller that presents a forged credential is not believed (7 certificate_invalid)")

@@ -41,7 +41,7 @@ def wrong_use():
         assert w.sp("builder", "recv", "--raw", check=2).err.startswith(b"error: ")
         expect(w, 2, "usage", "recv", "--wait", "--follow", agent="builder")
         expect(w, 2, "usage", "whoami", "-t", "1s", "-t", "2s", agent="builder")
-        expect(w, 2, "usage", "verify", "reviewer", agent="builder")
+        expect(w, 2, "usage", "group", "show", agent="builder")
         expect(w, 2, "empty_body", "send", "reviewer", "", agent="builder")
         expect(w, 2, "empty_body", "send", "reviewer", "-", agent="builder", input="")
         expect(w, 2, "empty_body", "send", "reviewer", agent="builder")
@@ -367,7 +367,7 @@ def restored():
         noticed = w.json("builder", "recv", check=7)
         assert noticed.error["code"] == "profile_restored", noticed
         after = w.sp("builder", "recv")
-        assert b"needs a person" in after.err, after
+        assert b"alarm profile_restored: " in after.err, after
         status = w.json("builder", "status", check=7).one
         assert "profile_restored" in [p["code"] for p in status["problems"]], status
         assert w.bodies("reviewer") == ["0", "1", "2"]
