@@ -185,8 +185,10 @@ enum err agent_peer_names(struct agent *agent, const char *peer, struct peer_nam
 /*
  * A person has compared: `print` is the fingerprint (first 20 bytes of the aid) that `peer` told
  * over another channel.  ERR_UNKNOWN_AGENT; ERR_AUTH: it is another's, nothing was changed;
- * ERR_KEY_CHANGED: it is the new one's, which only `replace` takes (the old pin ends, its sessions
- * are closed, what is queued for the name goes to the new one).
+ * ERR_KEY_CHANGED: it is the new one's, which only `replace` takes (the old pin ends; its sessions
+ * were closed, and what was queued refused, when the key changed), or the old one's while the log
+ * names the new.  ERR_BLOCKED: agent_accept() unblocks, this does not.  What was held only for want
+ * of it is judged anew.
  */
 enum err agent_verify(struct agent *agent, const char *peer, const uint8_t print[static 20],
                       bool replace, uint8_t aid[static 32]);

@@ -103,18 +103,19 @@ uint32_t agent_card_generation(struct agent *agent, const uint8_t card_hash_want
     return found;
 }
 
-static uint32_t own_suites(void)
+static uint32_t own_suites(enum agent_cipher cipher)
 {
-    return suite_bit(SUITE_CHACHA) | (aead_available(SUITE_AES) ? suite_bit(SUITE_AES) : 0);
+    bool aes = cipher != CIPHER_CHACHA20 && aead_available(SUITE_AES);
+
+    return suite_bit(SUITE_CHACHA) | (aes ? suite_bit(SUITE_AES) : 0);
 }
 
-/* Signs a card of the generation into `me`. */
+/* Signs a card of the generation into `me`; its suites are set. */
 static void make_card(struct profile_me *me, struct card *card, uint32_t gen, struct bytes info,
                       uint64_t now_ms, const uint8_t ik_secret[static 64])
 {
     card->gen = gen;
     card->created_ms = now_ms;
-    card->suites = own_suites();
     card->proto_min = card->proto_max = 1;
     card->caps = 0;
     card->info = info;
@@ -132,8 +133,11 @@ void agent_card_refresh(struct agent *agent)
 
     agent_info_pack(&info, &agent->settings);
     /* Before the enrolment the card must stay as it is: ENROL is repeated with the same one. */
-    if (me->row.enrolled && !bytes_equal(buf_bytes(&info), me->card_info)
+    if (me->row.enrolled
+        && (!bytes_equal(buf_bytes(&info), me->card_info)
+            || me->card_suites != own_suites(agent->settings.cipher))
         && card_parse(buf_bytes(&me->row.card), &card) == ERR_OK) {
+        card.suites = own_suites(agent->settings.cipher);
         make_card(&me->row, &card, me->row.card_gen + 1, buf_bytes(&info), agent_now(agent),
                   me->ik_secret);
         card_hash(me->card_hash, buf_bytes(&me->row.card));
@@ -142,6 +146,7 @@ void agent_card_refresh(struct agent *agent)
         card_parse(buf_bytes(&me->row.card), &card);
         me->card_info = card.info;
         me->card_created_ms = card.created_ms;
+        me->card_suites = card.suites;
         log_event(LOG_INFO, "card.new", "gen=%u", (unsigned)me->row.card_gen);
     }
     buf_free(&info);
@@ -150,10 +155,11 @@ void agent_card_refresh(struct agent *agent)
 /* ------------------------------------------------------------------ making and loading */
 
 static void make_keys(struct agent_store *store, const struct agent_ports *ports,
-                      struct profile_me *me, struct bytes info)
+                      struct profile_me *me, const struct agent_settings *settings)
 {
     uint8_t seed[32], ik_secret[64], secret[32];
-    struct card card = { 0 };
+    struct card card = { .suites = own_suites(settings->cipher) };
+    struct buf info = { 0 };
     uint8_t hash[32];
     uint64_t now = ports->now_ms(ports->ctx);
 
@@ -168,7 +174,9 @@ static void make_keys(struct agent_store *store, const struct agent_ports *ports
     dh_public(card.tk, secret);
     profile_secret_add(store, SECRET_TK, 1, bytes_of(card.tk, 32), bytes_of(secret, 32), now);
     aid_of(me->id, card.ik);
-    make_card(me, &card, 1, info, now, ik_secret);
+    agent_info_pack(&info, settings);
+    make_card(me, &card, 1, buf_bytes(&info), now, ik_secret);
+    buf_free(&info);
     card_hash(hash, buf_bytes(&me->card));
     remember_card(store, 1, hash);
     sodium_memzero(seed, sizeof seed);
@@ -196,7 +204,6 @@ enum err agent_identity_make(struct agent_store *store, const struct agent_ports
                              const struct invite *invite)
 {
     struct profile_me me = { 0 };
-    struct buf info = { 0 };
     enum err e = ERR_OK;
 
     if (!name_valid(name))
@@ -209,8 +216,7 @@ enum err agent_identity_make(struct agent_store *store, const struct agent_ports
             e = ERR_EXISTS;
     } else {
         memcpy(me.name, name.at, name.len);
-        agent_info_pack(&info, settings);
-        make_keys(store, ports, &me, buf_bytes(&info));
+        make_keys(store, ports, &me, settings);
     }
     if (e == ERR_OK) {
         keep_invite(store, ports, &me, invite);
@@ -221,7 +227,6 @@ enum err agent_identity_make(struct agent_store *store, const struct agent_ports
         agent_store_rollback(store);
     }
     profile_me_free(&me);
-    buf_free(&info);
     return e;
 }
 

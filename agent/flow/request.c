@@ -10,6 +10,7 @@
 #include "agent/flow/link.h"
 #include "agent/flow/outgoing.h"
 #include "agent/flow/session.h"
+#include "agent/flow/verify.h"
 #include "agent/store/dead.h"
 #include "agent/store/scopes.h"
 #include "agent/store/secrets.h"
@@ -19,12 +20,15 @@
 #include "shared/trust/prekey.h"
 #include "shared/wire/limit.h"
 
-static const uint8_t preferred[] = { SUITE_CHACHA, SUITE_AES };
-
-/* The first that both signed cards list; 0: none. */
+/* The first, as the setting prefers them, that both signed cards list; 0: none.  With cipher =
+ * chacha20 our own card lists no other. */
 static uint8_t choose_suite(const struct agent *agent, const struct card *card)
 {
-    for (size_t i = 0; i < sizeof preferred; i++) {
+    static const uint8_t chacha_first[] = { SUITE_CHACHA, SUITE_AES },
+                         aes_first[] = { SUITE_AES, SUITE_CHACHA };
+    const uint8_t *preferred = agent->settings.cipher == CIPHER_AES256 ? aes_first : chacha_first;
+
+    for (size_t i = 0; i < sizeof chacha_first; i++) {
         uint32_t bit = suite_bit(preferred[i]);
         if ((agent->me.card_suites & bit) && (card->suites & bit) && aead_available(preferred[i]))
             return preferred[i];
@@ -171,6 +175,8 @@ enum err agent_session_open(struct agent *agent, const struct profile_peer *peer
         return ERR_NOT_FOUND;
     if (peer->pin == PIN_CHANGED)
         return ERR_KEY_CHANGED;
+    if (!agent_is_trusted(agent, peer))
+        return ERR_NOT_VERIFIED;
     if ((e = read_bundle(agent, cred, opening, &bundle)) != ERR_OK)
         return e;
     if ((suite = choose_suite(agent, &cred->card)) == 0)

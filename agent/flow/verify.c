@@ -98,6 +98,15 @@ static void judge_again(struct agent *agent, int64_t peer_id)
     }
 }
 
+/* What waits for a session with it waits no longer. */
+static void hurry(struct agent *agent, int64_t peer_id)
+{
+    for (struct agent_opening *opening = agent->openings; opening; opening = opening->next)
+        if (opening->peer_id == peer_id)
+            opening->wait_ms = 0;
+    agent->look_queue = true;
+}
+
 static void set_verified(struct agent *agent, struct profile_peer *peer)
 {
     uint64_t now = agent_now(agent);
@@ -107,7 +116,7 @@ static void set_verified(struct agent *agent, struct profile_peer *peer)
     profile_alarm_clear(agent->store, "not_verified", peer->peer_id, now);
     log_event(LOG_INFO, "peer.verified", "peer=%s", log_value(peer->name));
     judge_again(agent, peer->peer_id);
-    agent->look_queue = true;
+    hurry(agent, peer->peer_id);
     agent->changed = true;
 }
 
