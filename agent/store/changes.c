@@ -68,17 +68,6 @@ void in_changes_watch(struct agent_store *store)
     sqlite3_update_hook(db_handle(store->db), row_changed, &store->changes);
 }
 
-void in_changes_begin(struct agent_store *store)
-{
-    store->changes.before = store->changes.count;
-}
-
-void in_changes_rollback(struct agent_store *store)
-{
-    if (store->changes.count > store->changes.before)
-        store->changes.count = store->changes.before;
-}
-
 /* ------------------------------------------------------------------ reading */
 
 static bool describe(struct agent_store *store, struct profile_change *out)

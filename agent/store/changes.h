@@ -3,7 +3,8 @@
  *           changes a state has to remember it.
  *
  * Kept     from the commit until it is taken out; of more than 1,024 the oldest are forgotten.
- *          After a rollback nothing of that transaction is left.
+ *          A row is described as it is when it is taken out: of a transaction that was rolled back
+ *          nothing is left but a row that is as before, or not there.
  */
 #ifndef AGENT_STORE_CHANGES_H
 #define AGENT_STORE_CHANGES_H

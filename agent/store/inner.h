@@ -35,7 +35,6 @@ struct in_changed {
 struct in_changes {
     struct in_changed ring[IN_CHANGES_MAX];
     size_t first, count;
-    size_t before; /* count when the transaction began */
 };
 
 struct agent_store {
@@ -66,8 +65,6 @@ static inline sqlite3_stmt *in_stmt(struct agent_store *store, enum profile_modu
 }
 
 void in_changes_watch(struct agent_store *store);
-void in_changes_begin(struct agent_store *store);
-void in_changes_rollback(struct agent_store *store);
 
 /* Runs a statement without rows. */
 void in_run(struct agent_store *store, sqlite3_stmt *stmt);

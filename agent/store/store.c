@@ -225,7 +225,6 @@ void agent_store_random(struct agent_store *store, void (*random)(void *, uint8_
 void agent_store_begin(struct agent_store *store)
 {
     store->shred = false;
-    in_changes_begin(store);
     store->failure = db_begin(store->db);
 }
 
@@ -248,7 +247,6 @@ enum err agent_store_commit(struct agent_store *store)
 void agent_store_rollback(struct agent_store *store)
 {
     db_rollback(store->db);
-    in_changes_rollback(store);
     store->failure = ERR_OK;
     store->shred = false;
 }
