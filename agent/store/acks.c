@@ -11,6 +11,8 @@
     X(POSITION, "SELECT position FROM ack WHERE scope_id = ?1 AND peer_id = ?2 AND seq = ?3")      \
     X(LIST, ACK_COLUMNS " WHERE position > ?1 AND position <= ?2 ORDER BY position LIMIT ?3")      \
     X(REMOVE, "DELETE FROM ack WHERE position BETWEEN ?1 AND ?2")                                  \
+    X(LAST, "SELECT max(position) FROM ack")                                                       \
+    X(KNOWN, "SELECT 1 FROM cursor WHERE stream = 0")                                              \
     X(CURSOR, "SELECT position FROM cursor WHERE stream = 0")                                      \
     X(CURSOR_SET, "INSERT INTO cursor (stream, position) VALUES (0, ?1)"                           \
                   " ON CONFLICT (stream) DO UPDATE SET position = ?1")                             \
@@ -91,6 +93,16 @@ void profile_acks_clear(struct agent_store *store)
 {
     profile_acks_remove(store, 0, INT64_MAX);
     in_run(store, in_stmt(store, IN_ACKS, STMT_CURSOR_CLEAR));
+}
+
+uint64_t profile_ack_last(struct agent_store *store)
+{
+    return (uint64_t)in_number(store, in_stmt(store, IN_ACKS, STMT_LAST), 0);
+}
+
+bool profile_cursor_known(struct agent_store *store)
+{
+    return in_number(store, in_stmt(store, IN_ACKS, STMT_KNOWN), 0) != 0;
 }
 
 uint64_t profile_cursor(struct agent_store *store)

@@ -26,6 +26,10 @@ size_t profile_acks(struct agent_store *store, uint64_t after, uint64_t most,
 void profile_acks_remove(struct agent_store *store, uint64_t from, uint64_t to);
 void profile_acks_clear(struct agent_store *store);
 
+/* The highest position that is settled here and not confirmed; 0: none. */
+uint64_t profile_ack_last(struct agent_store *store);
+
+bool profile_cursor_known(struct agent_store *store);
 /* 0 if none is known. */
 uint64_t profile_cursor(struct agent_store *store);
 void profile_cursor_set(struct agent_store *store, uint64_t position);

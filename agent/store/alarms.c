@@ -9,7 +9,8 @@
            " AND detail = ?5 AND cleared_ms IS NULL)")                                             \
     X(LIST, "SELECT a.at_ms, a.code, a.detail, p.name FROM alarm a"                                \
             " LEFT JOIN peer p ON p.peer_id = a.peer_id"                                           \
-            " WHERE a.cleared_ms IS NULL ORDER BY a.alarm_id LIMIT ?1")                              \
+            " WHERE a.cleared_ms IS NULL ORDER BY a.alarm_id LIMIT ?1")                            \
+    X(IS_OPEN, "SELECT 1 FROM alarm WHERE code = ?1 AND cleared_ms IS NULL LIMIT 1")               \
     X(CLEAR, "UPDATE alarm SET cleared_ms = ?2 WHERE code = ?1 AND cleared_ms IS NULL"             \
              " AND (?3 IS NULL OR peer_id = ?3)")
 STATEMENT_TABLE(STATEMENTS)
@@ -43,6 +44,14 @@ size_t profile_alarms(struct agent_store *store, struct profile_alarm *out, size
         column_text(list, 3, alarm->peer, sizeof alarm->peer);
     }
     return count;
+}
+
+bool profile_alarm_open(struct agent_store *store, const char *code)
+{
+    sqlite3_stmt *open = in_stmt(store, IN_ALARMS, STMT_IS_OPEN);
+
+    bind_text(open, 1, code);
+    return in_number(store, open, 0) != 0;
 }
 
 bool profile_alarm_clear(struct agent_store *store, const char *code, int64_t peer_id,

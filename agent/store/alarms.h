@@ -20,6 +20,8 @@ void profile_alarm_add(struct agent_store *store, const char *code, int64_t peer
 /* Open ones, oldest first; at most `max`. */
 size_t profile_alarms(struct agent_store *store, struct profile_alarm *out, size_t max);
 
+bool profile_alarm_open(struct agent_store *store, const char *code);
+
 /* A person has dealt with them; `peer_id` 0: whomever they are about.  False: none was open. */
 bool profile_alarm_clear(struct agent_store *store, const char *code, int64_t peer_id,
                          uint64_t now_ms);

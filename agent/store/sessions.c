@@ -7,7 +7,8 @@
 
 #define SESSION_COLUMNS                                                                            \
     "SELECT s.session_id, s.peer_id, c.id, s.state, s.mode, s.suite, s.opened_ms, s.due_ms,"       \
-    " s.heard_ms, s.version, s.skipped FROM session s JOIN scope c ON c.scope_id = s.session_id"
+    " s.heard_ms, s.version, s.skipped, s.ratchet IS NOT NULL"                                     \
+    " FROM session s JOIN scope c ON c.scope_id = s.session_id"
 #define STATEMENTS(X)                                                                              \
     X(GET, SESSION_COLUMNS " WHERE s.session_id = ?1")                                             \
     X(ADD, "INSERT INTO session (session_id, peer_id, state, mode, suite, opened_ms, due_ms,"      \
@@ -32,6 +33,8 @@
     X(NEXT, SESSION_COLUMNS " WHERE s.session_id > ?1 ORDER BY s.session_id LIMIT 1")              \
     X(NEXT_OF, SESSION_COLUMNS " WHERE s.peer_id = ?1 AND s.session_id > ?2"                       \
                                " ORDER BY s.session_id LIMIT 1")                                   \
+    X(DRAINING, SESSION_COLUMNS " WHERE s.session_id > ?1 AND s.state = 7"                         \
+                                " AND s.ratchet IS NOT NULL ORDER BY s.session_id LIMIT 1")        \
     X(OVERDUE, SESSION_COLUMNS " WHERE s.state <= 2 AND s.due_ms <= ?1 LIMIT 1")                   \
     X(TOTAL, "SELECT count(*) FROM session WHERE state = 3")                                       \
     X(OLD, "SELECT s.session_id FROM session s WHERE s.state >= 4 AND s.opened_ms < ?1"            \
@@ -69,6 +72,7 @@ static bool take_session(struct agent_store *store, sqlite3_stmt *get, struct pr
     out->heard_ms = column_u64(get, 8);
     out->version = column_int(get, 9);
     out->skipped = (uint32_t)column_int(get, 10);
+    out->keyed = column_int(get, 11) != 0;
     stmt_end(get);
     return true;
 }
@@ -278,6 +282,15 @@ bool profile_session_next_of(struct agent_store *store, int64_t peer_id, int64_t
 
     bind_int(next, 1, peer_id);
     bind_int(next, 2, after);
+    return take_session(store, next, out);
+}
+
+bool profile_session_next_draining(struct agent_store *store, int64_t after,
+                                   struct profile_session *out)
+{
+    sqlite3_stmt *next = in_stmt(store, IN_SESSIONS, STMT_DRAINING);
+
+    bind_int(next, 1, after);
     return take_session(store, next, out);
 }
 

@@ -27,6 +27,7 @@ struct profile_session {
     uint64_t opened_ms, due_ms, heard_ms;
     int64_t version;
     uint32_t skipped;
+    bool keyed; /* its ratchet is there */
 };
 
 bool profile_session_get(struct agent_store *store, int64_t session_id,
@@ -60,6 +61,9 @@ bool profile_session_next_live(struct agent_store *store, int64_t after,
 bool profile_session_next(struct agent_store *store, int64_t after, struct profile_session *out);
 bool profile_session_next_of(struct agent_store *store, int64_t peer_id, int64_t after,
                              struct profile_session *out);
+/* Rotated, and its keys are kept for frames that are late: above `after`. */
+bool profile_session_next_draining(struct agent_store *store, int64_t after,
+                                   struct profile_session *out);
 /* Asked or was asked and over since `now_ms`. */
 bool profile_session_overdue(struct agent_store *store, uint64_t now_ms,
                              struct profile_session *out);
