@@ -5,13 +5,16 @@
 #include "agent/flow/chain.h"
 #include "agent/flow/contact.h"
 #include "agent/flow/dispatch.h"
+#include "agent/flow/freeze.h"
 #include "agent/flow/identity.h"
 #include "agent/flow/incoming.h"
+#include "agent/flow/leave.h"
 #include "agent/flow/link.h"
 #include "agent/flow/news.h"
 #include "agent/flow/outgoing.h"
 #include "agent/flow/receipts.h"
 #include "agent/flow/replenish.h"
+#include "agent/flow/rotate.h"
 #include "agent/flow/session.h"
 #include "agent/flow/sweep.h"
 #include "agent/flow/views.h"
@@ -69,6 +72,9 @@ static void begin_memory(struct agent *agent)
     agent->look_events = agent->look_requests = agent->look_queue = true;
     profile_out_counts(agent->store, &counts);
     agent->open_messages = counts.open;
+    agent_freeze_load(agent);
+    agent_leave_load(agent);
+    agent_prekeys_load(agent);
 }
 
 enum err agent_new(struct agent **out, struct agent_store **store, const struct agent_ports *ports,
@@ -163,6 +169,7 @@ enum err agent_leave(struct agent *agent)
     enum err e;
 
     agent_contact_prepare(agent);
+    agent_rotations_prepare(agent);
     if (agent_is_up(agent))
         agent_prekeys_prepare(agent);
     e = agent_store_commit(agent->store);
@@ -185,6 +192,8 @@ enum err agent_leave(struct agent *agent)
 
 void agent_send_all(struct agent *agent)
 {
+    if (agent->frozen && agent->link.state > STATE_DOWN)
+        agent_link_refuse(agent, ERR_ROLLBACK);
     if (agent->hello_wanted) {
         agent->hello_wanted = false;
         agent_link_event(agent, LINK_AGAIN);
@@ -198,8 +207,9 @@ void agent_send_all(struct agent *agent)
     agent_sends(agent);
     agent_acks_send(agent);
     agent_prekeys_ask(agent);
-    agent_card_publish(agent);
+    agent_card_publish(agent); /* before requests that name it */
     agent_contact_ask(agent);
+    agent_leave_ask(agent);
     agent_link_bye(agent);
 }
 

@@ -290,6 +290,33 @@ enum err agent_session_of(struct agent *agent, const uint8_t id[static 16],
 enum err agent_close(struct agent *agent, const uint8_t aid[static 32], const uint8_t *sid,
                      bool even_undelivered);
 
+/*
+ * A fresh handshake in the place of the active mailbox session with the peer, whose id becomes
+ * `sid`: it is asked for when the broker is there, agreed when the peer is, and until then the old
+ * one goes on.  By itself after 7 days or 10,000 frames.  ERR_NOT_FOUND: there is no such session;
+ * ERR_ROLLBACK; errors as agent_send().
+ */
+enum err agent_rotate(struct agent *agent, const uint8_t aid[static 32], uint8_t sid[static 16]);
+/* The newest session that was to take the place of this one.  ERR_NOT_FOUND: none yet. */
+enum err agent_session_successor(struct agent *agent, const uint8_t sid[static 16],
+                                 struct session_info *out);
+/*
+ * The same for all sessions.  While the alarm profile_restored is open a person says with this that
+ * there is no newer copy of the profile: all it has ends, its peers are asked for new sessions, the
+ * broker gets new prekeys, and the link begins anew.
+ */
+enum err agent_rotate_all(struct agent *agent);
+/* New dk, tk and prekeys under the same identity: card gen + 1.  The broker is told when it is
+ * there.  ERR_STATE: not enrolled yet; ERR_FORBIDDEN: revoked; ERR_ROLLBACK. */
+enum err agent_rotate_keys(struct agent *agent);
+
+/*
+ * Ends this agent at its controller, for good: its sessions end at once, what is queued is dead,
+ * LEAVE goes out when the broker is there; agent_self_get() says SELF_REVOKED when it has agreed.
+ * ERR_STATE: not enrolled yet; ERR_ROLLBACK.
+ */
+enum err agent_leave_broker(struct agent *agent);
+
 /* ------------------------------------------------------------------ what happened */
 
 enum news_kind {

@@ -2,6 +2,7 @@
 #include "agent/flow/chain.h"
 #include "agent/flow/contact.h"
 #include "agent/flow/outgoing.h"
+#include "agent/flow/rotate.h"
 #include "agent/flow/session.h"
 #include "agent/flow/verify.h"
 #include "agent/flow/views.h"
@@ -19,10 +20,14 @@ static bool is_held(const struct agent *agent, const struct profile_session *ses
     return session->state == SESSION_WAS_ASKED && session->due_ms > agent_now(agent);
 }
 
-static bool is_waiting(const struct agent *agent, const struct profile_session *session)
+/* That a session gets new keys is nothing that a person asked for. */
+static bool is_waiting(struct agent *agent, const struct profile_session *session)
 {
+    uint8_t prev[16];
+
     return is_held(agent, session)
-           || (session->state == SESSION_ASKED && session->due_ms > agent_now(agent));
+           || (session->state == SESSION_ASKED && session->due_ms > agent_now(agent)
+               && !agent_session_prev(agent, session->session_id, prev));
 }
 
 /* What was said with it; false: nothing of it is here. */
@@ -140,6 +145,8 @@ enum err agent_accept(struct agent *agent, const uint8_t aid[static 32], bool *a
 
     *answered = false;
     memset(sid, 0, 16);
+    if (agent->frozen)
+        return ERR_ROLLBACK;
     agent_enter(agent);
     if (memcmp(aid, agent->me.row.id, 32) == 0)
         e = ERR_FORBIDDEN;

@@ -2,6 +2,7 @@
 
 #include <fnmatch.h>
 
+#include "agent/flow/rotate.h"
 #include "agent/store/alarms.h"
 #include "agent/store/log.h"
 #include "shared/trust/init0.h"
@@ -30,7 +31,7 @@ enum consent_verdict agent_consent_judge(const struct agent_settings *settings,
         return CONSENT_SILENT;
     if (facts->pin == PIN_CHANGED || (settings->trust_verified && facts->pin != PIN_VERIFIED))
         return CONSENT_HOLD;
-    if (agent_name_among(settings->accept_names, facts->name))
+    if (facts->agreed || agent_name_among(settings->accept_names, facts->name))
         return CONSENT_GIVE;
     if (facts->live)
         return CONSENT_HOLD;
@@ -48,6 +49,7 @@ enum consent_verdict agent_consent(struct agent *agent, const struct profile_pee
         = { .pin = peer->pin,
             .policy = peer->policy,
             .shares_circle = profile_circle_shared(agent->store, agent->me.row.id, peer->id),
+            .agreed = agent_rotation_agreed(agent, session),
             .live = session->mode == MODE_LIVE,
             .name = peer->name };
     enum consent_verdict verdict = agent_consent_judge(&agent->settings, &facts);

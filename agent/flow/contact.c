@@ -5,6 +5,7 @@
 #include "agent/flow/chain.h"
 #include "agent/flow/link.h"
 #include "agent/flow/outgoing.h"
+#include "agent/flow/rotate.h"
 #include "agent/flow/session.h"
 #include "agent/flow/watch.h"
 #include "agent/store/alarms.h"
@@ -127,54 +128,61 @@ void agent_contact_changed(struct agent *agent, const struct profile_peer *peer,
 
 /* ------------------------------------------------------------------ openings */
 
-struct agent_opening *agent_opening_of(struct agent *agent, int64_t peer_id, bool live)
+static struct agent_opening *opening_find(struct agent *agent, int64_t peer_id, bool live,
+                                          int64_t rotates)
 {
     struct agent_opening *opening = agent->openings;
 
-    while (opening && (opening->peer_id != peer_id || opening->live != live))
+    while (opening
+           && (opening->peer_id != peer_id || opening->live != live || opening->rotates != rotates))
         opening = opening->next;
     return opening;
 }
 
-static struct agent_opening *opening_make(struct agent *agent, int64_t peer_id, bool live)
+struct agent_opening *agent_opening_of(struct agent *agent, int64_t peer_id, bool live)
 {
-    struct agent_opening *opening = agent_opening_of(agent, peer_id, live);
+    return opening_find(agent, peer_id, live, 0);
+}
+
+static struct agent_opening *opening_make(struct agent *agent, int64_t peer_id, bool live,
+                                          int64_t rotates)
+{
+    struct agent_opening *opening = opening_find(agent, peer_id, live, rotates);
 
     if (!opening) {
         opening = mem_zeroed(1, sizeof *opening);
         opening->peer_id = peer_id;
         opening->live = live;
+        opening->rotates = rotates;
         opening->next = agent->openings;
         agent->openings = opening;
     }
     return opening;
 }
 
-static void opening_free(struct agent_opening *opening)
+void agent_opening_rotate(struct agent *agent, const struct profile_session *session)
 {
-    buf_free(&opening->credential);
-    buf_free(&opening->spk);
-    buf_free(&opening->opk);
-    free(opening);
+    opening_make(agent, session->peer_id, false, session->session_id);
 }
 
-static void opening_remove(struct agent *agent, int64_t peer_id, bool live)
+static void opening_remove(struct agent *agent, struct agent_opening *gone)
 {
     struct agent_opening **at = &agent->openings;
 
-    while (*at && ((*at)->peer_id != peer_id || (*at)->live != live))
+    while (*at && *at != gone)
         at = &(*at)->next;
-    if (*at) {
-        struct agent_opening *gone = *at;
+    if (*at)
         *at = gone->next;
-        opening_free(gone);
-    }
+    buf_free(&gone->credential);
+    buf_free(&gone->spk);
+    buf_free(&gone->opk);
+    free(gone);
 }
 
 void agent_openings_free(struct agent *agent)
 {
     while (agent->openings)
-        opening_remove(agent, agent->openings->peer_id, agent->openings->live);
+        opening_remove(agent, agent->openings);
     while (agent->presences) {
         struct agent_presence *gone = agent->presences;
         agent->presences = gone->next;
@@ -182,10 +190,9 @@ void agent_openings_free(struct agent *agent)
     }
 }
 
-void agent_opening_wait(struct agent *agent, int64_t peer_id, bool live, enum err why,
-                        uint64_t after_ms)
+static void opening_wait(struct agent *agent, struct agent_opening *opening, enum err why,
+                         uint64_t after_ms)
 {
-    struct agent_opening *opening = opening_make(agent, peer_id, live);
     uint64_t wait = agent_backoff(agent, ++opening->failures);
 
     opening->answered = false;
@@ -196,34 +203,49 @@ void agent_opening_wait(struct agent *agent, int64_t peer_id, bool live, enum er
     agent->changed = true;
 }
 
+void agent_opening_wait(struct agent *agent, int64_t peer_id, bool live, int64_t rotates,
+                        enum err why, uint64_t after_ms)
+{
+    opening_wait(agent, opening_make(agent, peer_id, live, rotates), why, after_ms);
+}
+
+/* Nothing can come of it.  A session that was to be replaced goes on; it may be tried again. */
+static void opening_failed(struct agent *agent, struct agent_opening *opening,
+                           enum dead_reason reason)
+{
+    if (opening->rotates)
+        agent_rotation_forget(agent, opening->rotates);
+    else
+        drop_queued(agent, opening->peer_id, reason);
+    opening_remove(agent, opening);
+    agent->changed = true;
+}
+
 /* The answer is in: a session, or what stands in its way. */
 static void open_answered(struct agent *agent, struct agent_opening *opening)
 {
     struct credential cred;
     struct profile_peer peer;
-    int64_t peer_id = opening->peer_id;
-    bool live = opening->live;
     enum err e = agent_contact_verify(agent, buf_bytes(&opening->credential), &cred, &peer);
 
     if (e == ERR_BUSY)
         return; /* the log is on its way */
     opening->answered = false;
-    if (e == ERR_SCHEMA || (e == ERR_OK && peer.peer_id != peer_id))
+    if (e == ERR_SCHEMA || (e == ERR_OK && peer.peer_id != opening->peer_id))
         e = ERR_CERT_INVALID; /* no credential at all, or of somebody else */
     if (e == ERR_OK)
         e = agent_session_open(agent, &peer, &cred, opening);
     if (e == ERR_OK || e == ERR_NOT_FOUND) {
-        opening_remove(agent, peer_id, live);
-        agent->look_queue = agent->look_queue || live; /* another may wait */
+        agent->look_queue = agent->look_queue || opening->live; /* another may wait */
         agent->look_requests = true;
+        opening_remove(agent, opening);
     } else if (e == ERR_KEY_CHANGED || e == ERR_CERT_REVOKED) {
-        drop_queued(agent, peer_id, e == ERR_KEY_CHANGED ? DEAD_KEY_CHANGED : DEAD_REVOKED);
-        opening_remove(agent, peer_id, live);
+        opening_failed(agent, opening, e == ERR_KEY_CHANGED ? DEAD_KEY_CHANGED : DEAD_REVOKED);
     } else {
-        bool known = profile_peer_get(agent->store, peer_id, &peer);
+        bool known = profile_peer_get(agent->store, opening->peer_id, &peer);
         log_event(LOG_WARN, "contact.refused", "peer=%s error=%s",
                   log_value(known ? peer.name : ""), err_name(e));
-        agent_opening_wait(agent, peer_id, live, e, 0);
+        opening_wait(agent, opening, e, 0);
     }
 }
 
@@ -252,13 +274,13 @@ void agent_contact_prepare(struct agent *agent)
             struct profile_out row;
             after = peers[i];
             if (profile_out_next_live(agent->store, after, 0, &row))
-                opening_make(agent, after, true);
+                opening_make(agent, after, true, 0);
             if (!profile_out_next_queued(agent->store, after, 0, &row))
                 continue;
             if (profile_session_active(agent->store, peers[i], &session))
                 agent_outgoing_seal_queue(agent, peers[i]);
             else if (!profile_session_asked(agent->store, peers[i], &session))
-                opening_make(agent, peers[i], false);
+                opening_make(agent, peers[i], false, 0);
         }
     }
 }
@@ -281,6 +303,7 @@ void agent_contact_ask(struct agent *agent)
             return;
         asked->peer_id = opening->peer_id;
         asked->number = opening->live;
+        asked->scope_id = opening->rotates;
         opening->asked = true;
     }
 }
@@ -308,14 +331,12 @@ void agent_contact_answer(struct agent *agent, const struct agent_asked *asked, 
                           const struct message *message)
 {
     struct agent_opening *opening;
-    int64_t peer_id = asked->peer_id;
-    bool live = asked->number != 0;
 
-    if (peer_id == 0) {
+    if (asked->peer_id == 0) {
         agent_presence_answer(agent, asked, code, message);
         return;
     }
-    opening = agent_opening_of(agent, peer_id, live);
+    opening = opening_find(agent, asked->peer_id, asked->number != 0, asked->scope_id);
     if (!opening)
         return;
     opening->asked = false;
@@ -324,12 +345,11 @@ void agent_contact_answer(struct agent *agent, const struct agent_asked *asked, 
         opening->answered = true;
         open_answered(agent, opening);
     } else if (code == ERR_UNKNOWN_AGENT || code == ERR_CERT_REVOKED) {
-        drop_queued(agent, peer_id, code == ERR_UNKNOWN_AGENT ? DEAD_UNKNOWN_AGENT : DEAD_REVOKED);
-        opening_remove(agent, peer_id, live);
-        agent->changed = true;
+        opening_failed(agent, opening,
+                       code == ERR_UNKNOWN_AGENT ? DEAD_UNKNOWN_AGENT : DEAD_REVOKED);
     } else {
-        agent_opening_wait(agent, peer_id, live, code,
-                           message && MESSAGE_HAS(message, after_ms) ? message->after_ms : 0);
+        opening_wait(agent, opening, code,
+                     message && MESSAGE_HAS(message, after_ms) ? message->after_ms : 0);
     }
 }
 

@@ -5,6 +5,7 @@
 #define FLOW_CONTACT_H
 #include "agent/flow/core.h"
 #include "agent/store/peers.h"
+#include "agent/store/sessions.h"
 
 /* Verifies as docs/protocol.md 2.2 says and writes the peer down.  ERR_BUSY: the log must be read
  * further first (it is asked for).  ERR_KEY_CHANGED also sets the pin and raises the alarm. */
@@ -31,8 +32,10 @@ void agent_contact_answer(struct agent *agent, const struct agent_asked *asked, 
 void agent_contact_resume(struct agent *agent);
 struct agent_opening *agent_opening_of(struct agent *agent, int64_t peer_id, bool live);
 /* Try again after a refusal; `after_ms` 0: as the back-off says. */
-void agent_opening_wait(struct agent *agent, int64_t peer_id, bool live, enum err why,
-                        uint64_t after_ms);
+void agent_opening_wait(struct agent *agent, int64_t peer_id, bool live, int64_t rotates,
+                        enum err why, uint64_t after_ms);
+/* A bundle is wanted, to put another session in the place of this one. */
+void agent_opening_rotate(struct agent *agent, const struct profile_session *session);
 void agent_openings_free(struct agent *agent);
 
 void agent_presence_answer(struct agent *agent, const struct agent_asked *asked, enum err code,

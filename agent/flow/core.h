@@ -64,6 +64,8 @@ struct agent_conn {
     struct agent_asked *asked;
     size_t flying, flying_bytes; /* SENDs without an answer */
     uint8_t instance[16];
+    uint32_t transport_key; /* the number of the one that this connection was made with */
+    bool newest_key;        /* the next one with the newest, though no certificate names it */
     /* What the last HELLO said. */
     uint64_t broker_log_next; /* entries that the broker had */
     uint8_t broker_log_head[32];
@@ -104,6 +106,7 @@ struct agent_opening {
     struct agent_opening *next;
     int64_t peer_id;
     bool live;                       /* for a live session, beside all others */
+    int64_t rotates;                 /* in the place of this session; 0: of none */
     bool asked;                      /* a LOOKUP is on its way */
     bool answered;                   /* the bundle below waits for the log */
     struct buf credential, spk, opk; /* spk: statement ‖ signature; opk: id u32 ‖ key, or empty */
@@ -165,6 +168,15 @@ struct agent {
 
     unsigned event_failures, request_failures;
     bool look_events, look_requests, look_queue; /* something may be there to send */
+    bool look_rotations;
+    bool request_waits;   /* a request goes out when the word before it has */
+    bool synced;          /* what the broker has is known: nothing was sealed before */
+    bool frozen;          /* the profile has been put back: nothing is said */
+    bool leaving;         /* LEAVE, when everything before it is said … */
+    uint64_t leave_by_ms; /* … or then, on the elapsed clock */
+    uint64_t leave_wait_ms;
+    uint64_t card_wait_ms; /* it was refused: not before */
+    unsigned card_failures;
     uint64_t look_ms; /* next look at requests and events that were refused */
     uint64_t sweep_ms, tidied_ms, log_due_ms; /* elapsed clock */
     uint64_t renew_ms;                        /* no HELLO for a new certificate before */
@@ -172,10 +184,10 @@ struct agent {
     bool changed;                             /* tell the waiting programs */
     enum err broken; /* the profile cannot be read any more; ERR_OK: it can */
 
-    struct buf scratch;        /* one user at a time */
-    bool queued;               /* this turn queued a message */
+    struct buf scratch;           /* one user at a time */
+    bool queued;                  /* this turn queued a message */
     struct agent_news_ring *news; /* news.c */
-    struct agent_views *views; /* buffers behind what info structs borrow: views.c */
+    struct agent_views *views;    /* buffers behind what info structs borrow: views.c */
 };
 
 static inline uint64_t agent_now(const struct agent *agent)

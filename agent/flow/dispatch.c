@@ -6,6 +6,7 @@
 #include "agent/flow/contact.h"
 #include "agent/flow/identity.h"
 #include "agent/flow/incoming.h"
+#include "agent/flow/leave.h"
 #include "agent/flow/link.h"
 #include "agent/flow/outgoing.h"
 #include "agent/flow/receipts.h"
@@ -128,6 +129,8 @@ static void hand_over(struct agent *agent, const struct agent_asked *asked, enum
         agent_link_event(agent, LINK_STOP);
         break;
     case VERB_LEAVE:
+        agent_leave_answer(agent, code, message);
+        break;
     case VERB_FETCH:
     case VERB_CREDIT:
     case VERB_DELIVER:

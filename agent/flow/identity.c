@@ -6,6 +6,7 @@
 #include "agent/crypto/aead.h"
 #include "agent/crypto/dh.h"
 #include "agent/crypto/sign.h"
+#include "agent/flow/freeze.h"
 #include "agent/flow/link.h"
 #include "agent/flow/receipts.h"
 #include "agent/flow/sync.h"
@@ -125,6 +126,25 @@ static void make_card(struct profile_me *me, struct card *card, uint32_t gen, st
     me->card_gen = gen;
 }
 
+void agent_card_replace(struct agent *agent, struct card *card, uint32_t gen)
+{
+    struct agent_me *me = &agent->me;
+    struct buf info = { 0 };
+
+    buf_append(&info, card->info.at, card->info.len);
+    make_card(&me->row, card, gen, buf_bytes(&info), agent_now(agent), me->ik_secret);
+    buf_free(&info);
+    card_hash(me->card_hash, buf_bytes(&me->row.card));
+    remember_card(agent->store, me->row.card_gen, me->card_hash);
+    profile_me_put(agent->store, &me->row);
+    card_parse(buf_bytes(&me->row.card), card);
+    me->card_info = card->info;
+    me->card_created_ms = card->created_ms;
+    me->card_suites = card->suites;
+    agent->card_wait_ms = 0;
+    log_event(LOG_INFO, "card.new", "gen=%u", (unsigned)me->row.card_gen);
+}
+
 void agent_card_refresh(struct agent *agent)
 {
     struct agent_me *me = &agent->me;
@@ -138,16 +158,8 @@ void agent_card_refresh(struct agent *agent)
             || me->card_suites != own_suites(agent->settings.cipher))
         && card_parse(buf_bytes(&me->row.card), &card) == ERR_OK) {
         card.suites = own_suites(agent->settings.cipher);
-        make_card(&me->row, &card, me->row.card_gen + 1, buf_bytes(&info), agent_now(agent),
-                  me->ik_secret);
-        card_hash(me->card_hash, buf_bytes(&me->row.card));
-        remember_card(agent->store, me->row.card_gen, me->card_hash);
-        profile_me_put(agent->store, &me->row);
-        card_parse(buf_bytes(&me->row.card), &card);
-        me->card_info = card.info;
-        me->card_created_ms = card.created_ms;
-        me->card_suites = card.suites;
-        log_event(LOG_INFO, "card.new", "gen=%u", (unsigned)me->row.card_gen);
+        card.info = buf_bytes(&info);
+        agent_card_replace(agent, &card, me->row.card_gen + 1);
     }
     buf_free(&info);
 }
@@ -415,10 +427,19 @@ void agent_card_publish(struct agent *agent)
     struct profile_me *me = &agent->me.row;
     struct message message = agent_message(VERB_CARD);
 
-    if (agent->card_asked || memcmp(agent->me.certified_hash, agent->me.card_hash, 32) == 0)
+    if (agent->card_asked || memcmp(agent->me.certified_hash, agent->me.card_hash, 32) == 0
+        || agent_elapsed(agent) < agent->card_wait_ms)
         return;
     MESSAGE_SET(&message, card, ((struct wire_signed){ buf_bytes(&me->card), me->card_sig }));
     agent->card_asked = agent_ask(agent, &message, NULL, 0) != NULL;
+}
+
+/* The broker has it now: another connection, for until a HELLO has come with it the old one must be
+ * kept. */
+static void show_new_key(struct agent *agent)
+{
+    agent_link_event(agent, LINK_WAIT);
+    agent_link_wait(agent, 0);
 }
 
 void agent_card_answer(struct agent *agent, enum err code, const struct message *message)
@@ -430,32 +451,30 @@ void agent_card_answer(struct agent *agent, enum err code, const struct message 
         code = take_credential(agent, message->credential, agent->me.row.root_key, &cred);
     if (code != ERR_OK) {
         log_event(LOG_WARN, "card.refused", "error=%s", err_name(code));
+        agent->card_wait_ms = agent_elapsed(agent) + agent_backoff(agent, ++agent->card_failures);
         return;
     }
+    agent->card_failures = 0;
     profile_me_put(agent->store, &agent->me.row);
     read_certificate(&agent->me);
     agent->log_wanted = true;
+    if (agent_transport_key_stale(agent))
+        show_new_key(agent);
 }
 
-/* The broker knows a later card than this profile: the profile is an old copy, or its keys are
- * used elsewhere.  The next generation stands above both. */
-static void overtake_card(struct agent *agent, const struct credential *cred)
+/* The broker knows a card of mine that this profile does not: it is an old copy.  Once a person has
+ * said that it is the only one, the next generation stands above both. */
+static enum err overtake_card(struct agent *agent, const struct credential *cred)
 {
-    struct agent_me *me = &agent->me;
     struct card card;
-    struct buf info = { 0 };
 
-    if (card_parse(buf_bytes(&me->row.card), &card) != ERR_OK)
-        return;
-    buf_append(&info, card.info.at, card.info.len);
-    make_card(&me->row, &card, cred->card.gen + 1, buf_bytes(&info), agent_now(agent),
-              me->ik_secret);
-    buf_free(&info);
-    card_hash(me->card_hash, buf_bytes(&me->row.card));
-    remember_card(agent->store, me->row.card_gen, me->card_hash);
-    card_parse(buf_bytes(&me->row.card), &card);
-    me->card_info = card.info;
-    me->card_created_ms = card.created_ms;
+    if (!agent_was_restored(agent)) {
+        agent_freeze(agent, 0, 0, "the broker knows a newer card than this profile");
+        return ERR_ROLLBACK;
+    }
+    if (card_parse(buf_bytes(&agent->me.row.card), &card) == ERR_OK)
+        agent_card_replace(agent, &card, cred->card.gen + 1);
+    return ERR_OK;
 }
 
 /* ------------------------------------------------------------------ HELLO */
@@ -486,7 +505,15 @@ static void take_limits(struct agent_conn *link, const struct wire_list *limits)
     }
 }
 
-static void take_streams(struct agent *agent, const struct wire_list *streams)
+/* What I have confirmed, I know: it is written down before it is said. */
+static bool cursor_is_ahead(struct agent *agent, uint64_t cursor)
+{
+    uint64_t mine = profile_cursor(agent->store), last = profile_ack_last(agent->store);
+
+    return profile_cursor_known(agent->store) && cursor > mine && cursor > last;
+}
+
+static enum err take_streams(struct agent *agent, const struct wire_list *streams)
 {
     static const uint8_t mailbox[16];
     struct list_reader reader = list_read(streams);
@@ -497,10 +524,15 @@ static void take_streams(struct agent *agent, const struct wire_list *streams)
     while (list_stream(&reader, &stream)) {
         if (memcmp(stream.stream, mailbox, 16) != 0)
             continue;
+        if (cursor_is_ahead(agent, stream.cursor)) {
+            agent_freeze(agent, 0, 0, "mail was confirmed that this profile does not know");
+            return ERR_ROLLBACK;
+        }
         agent->link.waiting = stream.last > stream.cursor ? stream.waiting : 0;
         agent->link.last_position = stream.last;
         agent_cursor_told(agent, stream.cursor);
     }
+    return ERR_OK;
 }
 
 static enum err take_hello(struct agent *agent, const struct message *message)
@@ -517,8 +549,9 @@ static enum err take_hello(struct agent *agent, const struct message *message)
         return e;
     if ((e = take_credential(agent, message->credential, me->row.root_key, &cred)) != ERR_OK)
         return e;
-    if (memcmp(cred.card_hash, me->card_hash, 32) != 0 && cred.card.gen >= me->row.card_gen)
-        overtake_card(agent, &cred);
+    if (memcmp(cred.card_hash, me->card_hash, 32) != 0 && cred.card.gen >= me->row.card_gen
+        && (e = overtake_card(agent, &cred)) != ERR_OK)
+        return e;
     if (memcmp(me->row.incarnation, message->incarnation, 16) != 0) {
         bool first = memcmp(me->row.incarnation, none, 16) == 0;
         memcpy(me->row.incarnation, message->incarnation, 16);
@@ -532,8 +565,10 @@ static enum err take_hello(struct agent *agent, const struct message *message)
                          "the broker's label, last HELLO");
     profile_secret_remove(agent->store, SECRET_INVITE, 0);
     read_certificate(me);
+    agent_transport_key_known(agent);
     take_limits(link, &message->limits);
-    take_streams(agent, &message->streams);
+    if ((e = take_streams(agent, &message->streams)) != ERR_OK)
+        return e;
     link->broker_log_next = message->index + 1;
     memcpy(link->broker_log_head, message->head, 32);
     return ERR_OK;
@@ -548,7 +583,9 @@ void agent_hello_answer(struct agent *agent, enum err code, const struct message
     if (code == ERR_OK)
         code = take_hello(agent, message);
     link->refusal = code;
-    if (code == ERR_OK) {
+    if (code == ERR_OK && agent_transport_key_stale(agent)) {
+        show_new_key(agent);
+    } else if (code == ERR_OK) {
         CRASH_POINT("join.credential");
         agent_link_event(agent, LINK_GREETED);
     } else if (code == ERR_LOCK_CONTENTION) {

@@ -4,8 +4,10 @@
 #include <stdlib.h>
 
 #include "agent/flow/chain.h"
+#include "agent/flow/freeze.h"
 #include "agent/flow/link.h"
 #include "agent/flow/receipts.h"
+#include "agent/flow/rotate.h"
 #include "agent/flow/session.h"
 #include "agent/flow/watch.h"
 #include "agent/store/alarms.h"
@@ -158,6 +160,8 @@ static void take_envelope(struct agent *agent, const struct profile_session *ses
         if (envelope.kind == ENVELOPE_USER || envelope.body.len > 0)
             agent_inbox_put(agent, session, &envelope, plain, view, digest, stored_ms, false);
         profile_session_heard(agent->store, session->session_id, agent_now(agent));
+    } else if (envelope.kind == ENVELOPE_ROTATE) {
+        agent_rotation_said(agent, session, envelope.body);
     }
 }
 
@@ -176,7 +180,8 @@ static void not_opened(struct agent *agent, const struct profile_session *sessio
                           view->all, err_name(e), now);
     ack->status = before < LIMIT_UNOPENED_PER_H ? RECEIPT_UNDECRYPTABLE : SILENT;
     agent_received_note(agent, session, view->seq, digest);
-    if (before + 1 >= LIMIT_UNOPENED_PER_H || e == ERR_SKIP_LIMIT) {
+    if (session->state == SESSION_ACTIVE
+        && (before + 1 >= LIMIT_UNOPENED_PER_H || e == ERR_SKIP_LIMIT)) {
         profile_alarm_add(agent->store, "undecryptable", session->peer_id, session->session_id,
                           err_name(e), now);
         agent_session_close(agent, session, SESSION_BROKEN, CLOSED_BROKEN);
@@ -290,6 +295,22 @@ static bool acceptance_is_known(struct agent *agent, const struct profile_sessio
     return false;
 }
 
+/* Nobody can write in a session that I have not said yes to: this profile was put back since.  The
+ * mail is left for whoever knows the session, until a person says that nobody else does. */
+static bool take_stranger(struct agent *agent, const struct frame_view *view)
+{
+    struct profile_scope scope;
+
+    if (profile_scope_find(agent->store, view->scope, &scope))
+        return true; /* the scope is known, and not this sender's */
+    if (!agent_was_restored(agent)) {
+        agent_freeze(agent, 0, 0, "mail in a session that this profile does not know");
+        return false;
+    }
+    agent_chain_adopt(agent, view->scope, view->sender);
+    return true;
+}
+
 /* False: it must wait. */
 static bool take_frame(struct agent *agent, const struct wire_item *item, struct bytes part,
                        struct profile_ack *ack)
@@ -303,10 +324,8 @@ static bool take_frame(struct agent *agent, const struct wire_item *item, struct
     frame_digest(&view, ack->digest);
     if (memcmp(view.recipient, agent->me.row.id, 32) != 0)
         return true;
-    if (!find_session(agent, view.scope, view.sender, &session)) {
-        agent_chain_adopt(agent, view.scope, view.sender);
-        return true;
-    }
+    if (!find_session(agent, view.scope, view.sender, &session))
+        return take_stranger(agent, &view);
     if (!acceptance_is_known(agent, &session, item->position))
         return false;
     if (session.state == SESSION_ASKED || session.state == SESSION_WAS_ASKED)
@@ -316,7 +335,7 @@ static bool take_frame(struct agent *agent, const struct wire_item *item, struct
     CRASH_POINT("recv.known");
     if (agent_received_has(&received, view.seq))
         ack->status = known_again(agent, &session, &received, view.seq, ack->digest);
-    else if (session.state == SESSION_ACTIVE)
+    else if (session.state == SESSION_ACTIVE || (session.state == SESSION_ROTATED && session.keyed))
         open_frame(agent, &session, &view, ack->digest, item->stored_ms, ack);
     else if (was_accepted(agent, &session) && !is_blocked(agent, session.peer_id))
         ack->status = RECEIPT_REFUSED;

@@ -21,7 +21,7 @@
 /* Missing entries are forbidden moves; + 1 so that DOWN is not mistaken for one. */
 #define TO(state) ((state) + 1)
 static const uint8_t link_table[STATE_REFUSED + 1][LINK_EVENT_COUNT] = {
-    [STATE_DOWN] = { [LINK_START] = TO(STATE_CONNECTING) },
+    [STATE_DOWN] = { [LINK_START] = TO(STATE_CONNECTING), [LINK_REFUSE] = TO(STATE_REFUSED) },
     [STATE_CONNECTING] = { [LINK_CONNECTED] = TO(STATE_GREETING),
                            [LINK_FAILED] = TO(STATE_DOWN),
                            [LINK_GONE] = TO(STATE_DOWN),
@@ -135,9 +135,10 @@ static void open_socket(struct agent *agent)
     if (link->enrolling) {
         found = profile_secret_get(agent->store, SECRET_INVITE, 0, &public_key, &secret_key);
     } else {
-        struct secret_info tk;
-        found = profile_secret_newest(agent->store, SECRET_TK, me->card_gen, &tk)
+        struct secret_info tk = { 0 };
+        found = agent_transport_key(agent, &tk)
                 && profile_secret_get(agent->store, SECRET_TK, tk.number, &public_key, &secret_key);
+        link->transport_key = tk.number;
     }
     if (found && public_key.len == 32 && secret_key.len == 32) {
         link->open = true;
@@ -205,7 +206,8 @@ void agent_link_event(struct agent *agent, enum link_event event)
         break;
     case STATE_REFUSED:
         close_socket(agent);
-        link->due_ms = agent->me.revoked ? NEVER : agent_elapsed(agent) + REFUSED_MS;
+        link->due_ms
+            = agent->me.revoked || agent->frozen ? NEVER : agent_elapsed(agent) + REFUSED_MS;
         break;
     }
 }
@@ -256,6 +258,8 @@ void agent_go_online(struct agent *agent)
 
     link->wanted = true;
     link->leaving = false;
+    if (agent->frozen)
+        agent_link_refuse(agent, ERR_ROLLBACK);
     if (link->state == STATE_DOWN && link->due_ms == NEVER && !agent->me.revoked)
         link->due_ms = agent_elapsed(agent);
 }
@@ -298,7 +302,8 @@ void agent_link_hurry(struct agent *agent)
 {
     struct agent_conn *link = &agent->link;
 
-    if ((link->state != STATE_DOWN && link->state != STATE_REFUSED) || agent->me.revoked)
+    if ((link->state != STATE_DOWN && link->state != STATE_REFUSED) || agent->me.revoked
+        || agent->frozen)
         return;
     link->failures = 0;
     link->attempts = 0;
@@ -319,8 +324,13 @@ static void not_connected(struct agent *agent, enum link_loss why)
 
     switch (why) {
     case LINK_KEY_REFUSED:
+        if (!link->enrolling && agent_transport_key_other(agent)) {
+            agent_link_event(agent, LINK_FAILED);
+            agent_link_wait(agent, 0);
+            return;
+        }
         /* The invite's key leaves the broker when it is used up, withdrawn or over. */
-        if (!link->enrolling && was_revoked(agent))
+        if (!link->enrolling && (was_revoked(agent) || agent->leaving))
             agent->me.revoked = true;
         agent_link_refuse(agent, link->enrolling     ? ERR_TOKEN
                                  : agent->me.revoked ? ERR_CERT_REVOKED
@@ -368,7 +378,7 @@ struct agent_asked *agent_ask(struct agent *agent, struct message *message,
     struct agent_asked *asked;
     enum err e;
 
-    if (!link->open || link->busy)
+    if (!link->open || link->busy || agent->frozen)
         return NULL;
     if (++link->rid == 0)
         link->rid = 1;

@@ -20,7 +20,9 @@ static enum err may_send(struct agent *agent, const struct send_request *request
     if (request->body.len > ENVELOPE_BODY_MAX
         || request->media_type.len > ENVELOPE_CONTENT_TYPE_MAX)
         return ERR_TOO_LARGE;
-    if (memcmp(request->to, agent->me.row.id, 32) == 0)
+    if (agent->frozen)
+        return ERR_ROLLBACK;
+    if (agent->leaving || memcmp(request->to, agent->me.row.id, 32) == 0)
         return ERR_FORBIDDEN;
     if (!agent_contact_row(agent, request->to, peer))
         return ERR_UNKNOWN_AGENT;
@@ -252,7 +254,9 @@ static enum outgoing_waits waits_for(struct agent *agent, const struct profile_o
     if (row->state == OUTBOX_QUEUED) {
         bool has = row->scope_id
                        ? profile_session_get(agent->store, row->scope_id, &session)
-                       : !row->live && profile_session_asked(agent->store, row->peer_id, &session);
+                       : !row->live
+                             && !profile_session_active(agent->store, row->peer_id, &session)
+                             && profile_session_asked(agent->store, row->peer_id, &session);
         return has && is_asked(agent, &session) ? WAITS_FOR_CONSENT : WAITS_FOR_BROKER;
     }
     if (row->state == OUTBOX_SEALED)

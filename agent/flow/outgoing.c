@@ -13,6 +13,7 @@
 #include "shared/trust/init0.h"
 #include "shared/wire/frame.h"
 #include "shared/wire/limit.h"
+#include "shared/wire/pack.h"
 
 #define HEARTBEAT_FRAMES 50
 #define HEARTBEAT_MS     3600000
@@ -181,6 +182,8 @@ static bool seal_rows(struct agent *agent, const struct profile_session *session
     return moved;
 }
 
+/* Not before SYNC has told that the broker knows no more of it than we do: a profile that was put
+ * back would say other words under the same numbers. */
 static void seal_into(struct agent *agent, struct profile_session *session, bool queue)
 {
     struct profile_peer peer;
@@ -190,7 +193,8 @@ static void seal_into(struct agent *agent, struct profile_session *session, bool
     struct skipped skipped;
     uint64_t most;
 
-    if (!next_row(agent, session, queue, &row) || (most = room(agent, session->session_id)) == 0
+    if (!agent->synced || agent->frozen || !next_row(agent, session, queue, &row)
+        || (most = room(agent, session->session_id)) == 0
         || !profile_peer_get(agent->store, session->peer_id, &peer)
         || !agent_is_trusted(agent, &peer)
         || !profile_session_load(agent->store, session, &ratchet, &skipped))
@@ -223,30 +227,60 @@ void agent_outgoing_seal_session(struct agent *agent, const struct profile_sessi
         agent_outgoing_seal_queue(agent, session->peer_id);
 }
 
-bool agent_outgoing_control(struct agent *agent, const struct profile_session *session,
-                            const struct profile_peer *peer, uint8_t kind, uint64_t expires_ms,
-                            struct profile_out *row)
+static bool queue_control(struct agent *agent, const struct profile_session *session,
+                          const struct profile_peer *peer, const struct envelope *envelope,
+                          uint64_t expires_ms, struct profile_out *row)
 {
-    struct envelope envelope = { .kind = kind,
-                                 .ts_ms = agent_now(agent),
-                                 .schema_version = ENVELOPE_SCHEMA_VERSION,
-                                 .body = bytes_of("", 0) };
     struct buf plain = { 0 };
     int64_t id;
 
     *row = (struct profile_out){ .peer_id = peer->peer_id,
                                  .scope_id = session->session_id,
                                  .live = session->mode == MODE_LIVE,
-                                 .kind = kind,
+                                 .kind = envelope->kind,
                                  .created_ms = agent_now(agent),
                                  .expires_ms = expires_ms };
-    agent_random(agent, row->msg_id, sizeof row->msg_id);
-    memcpy(row->thread, row->msg_id, sizeof row->thread);
-    envelope.msg_id = row->msg_id;
-    envelope_encode(&plain, &envelope);
+    memcpy(row->msg_id, envelope->msg_id, sizeof row->msg_id);
+    memcpy(row->thread, envelope->msg_id, sizeof row->thread);
+    envelope_encode(&plain, envelope);
     id = profile_out_add(agent->store, row, buf_bytes(&plain));
     buf_free(&plain);
     return profile_out_get(agent->store, id, row);
+}
+
+bool agent_outgoing_control(struct agent *agent, const struct profile_session *session,
+                            const struct profile_peer *peer, uint8_t kind, uint64_t expires_ms,
+                            struct profile_out *row)
+{
+    uint8_t id[16];
+    struct envelope envelope = { .kind = kind,
+                                 .msg_id = id,
+                                 .ts_ms = agent_now(agent),
+                                 .schema_version = ENVELOPE_SCHEMA_VERSION,
+                                 .body = bytes_of("", 0) };
+
+    agent_random(agent, id, sizeof id);
+    return queue_control(agent, session, peer, &envelope, expires_ms, row);
+}
+
+bool agent_outgoing_rotate(struct agent *agent, const struct profile_session *session,
+                           const struct profile_peer *peer, const uint8_t sid[static 16],
+                           const uint8_t id[static 16], uint64_t expires_ms,
+                           struct profile_out *row)
+{
+    struct envelope envelope = { .kind = ENVELOPE_ROTATE,
+                                 .msg_id = id,
+                                 .ts_ms = agent_now(agent),
+                                 .schema_version = ENVELOPE_SCHEMA_VERSION };
+    struct buf body = { 0 };
+    bool queued;
+
+    pack_array(&body, 1);
+    pack_bin(&body, bytes_of(sid, 16));
+    envelope.body = buf_bytes(&body);
+    queued = queue_control(agent, session, peer, &envelope, expires_ms, row);
+    buf_free(&body);
+    return queued;
 }
 
 void agent_outgoing_settled(struct agent *agent, int64_t scope_id)

@@ -26,6 +26,11 @@ void agent_outgoing_seal_session(struct agent *agent, const struct profile_sessi
 bool agent_outgoing_control(struct agent *agent, const struct profile_session *session,
                             const struct profile_peer *peer, uint8_t kind, uint64_t expires_ms,
                             struct profile_out *row);
+/* Queues rotate{sid} under the id, likewise: first word of the new session, and last of the old. */
+bool agent_outgoing_rotate(struct agent *agent, const struct profile_session *session,
+                           const struct profile_peer *peer, const uint8_t sid[static 16],
+                           const uint8_t id[static 16], uint64_t expires_ms,
+                           struct profile_out *row);
 /* May something of this size be queued for that agent?  Errors as agent_send(). */
 enum err agent_outgoing_allowed(struct agent *agent, const uint8_t to[static 32], size_t size,
                                 struct profile_peer *peer);

@@ -181,6 +181,10 @@ void agent_notice_item(struct agent *agent, struct bytes item)
     agent->changed = true;
     if (row.kind > ENVELOPE_INTRO) {
         profile_out_remove(agent->store, row.outbox_id);
+        if (session.state == SESSION_ASKED) {
+            agent_session_close(agent, &session, SESSION_CLOSED, CLOSED_DONE);
+            return;
+        }
     } else if (session.state == SESSION_ASKED && notice.reason != NOTICE_RECIPIENT_REVOKED
                && row.damaged + 1 < DAMAGED_MAX) {
         request_ended(agent, &session, &row, notice.reason);

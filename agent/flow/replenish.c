@@ -18,18 +18,26 @@ static uint32_t next_number(struct agent *agent, enum secret_kind kind)
     return last >= now_s ? last + 1 : now_s;
 }
 
+/* Replaced; kept for whoever has got it before, eight days beyond its own end. */
+static void retire_signed_prekeys(struct agent *agent)
+{
+    struct secret_info spk;
+
+    if (profile_secret_newest(agent->store, SECRET_SPK, UINT32_MAX, &spk))
+        profile_secret_retire(agent->store, SECRET_SPK, spk.number, spk.created_ms + LIMIT_KEEP_MS);
+}
+
 static void make_signed_prekey(struct agent *agent)
 {
     struct buf statement = { 0 };
     uint8_t secret[32], sig[64];
     uint32_t number = next_number(agent, SECRET_SPK);
-    uint32_t last = profile_secret_last(agent->store, SECRET_SPK);
     uint64_t now = agent_now(agent);
 
     agent_random(agent, secret, sizeof secret);
     prekey_make(&statement, sig, agent->me.row.id, agent->me.ik_secret, number, now, secret);
     buf_append(&statement, sig, sizeof sig);
-    profile_secret_retire(agent->store, SECRET_SPK, last, now + LIMIT_KEEP_MS);
+    retire_signed_prekeys(agent);
     profile_secret_add(agent->store, SECRET_SPK, number, buf_bytes(&statement),
                        bytes_of(secret, sizeof secret), now);
     profile_number_set(agent->store, "spk_told", 0, "the broker has the newest signed prekey");
@@ -67,6 +75,43 @@ static uint32_t confirmed(struct agent *agent)
     return (uint32_t)told;
 }
 
+/* All that the broker has are replaced. */
+static void renew_one_time_prekeys(struct agent *agent)
+{
+    uint32_t last = profile_secret_last(agent->store, SECRET_OPK);
+
+    profile_secret_retire(agent->store, SECRET_OPK, last, agent_now(agent) + LIMIT_KEEP_MS);
+    profile_number_set(agent->store, "opk_told", last, "one-time prekeys at the broker");
+    profile_number_set(agent->store, "opk_replace", 1, "they replace all that the broker has");
+    make_one_time_prekeys(agent, OPK_MAX);
+    agent->prekeys_replace = true;
+    agent->prekeys_void = false;
+}
+
+void agent_prekeys_renew(struct agent *agent)
+{
+    make_signed_prekey(agent);
+    renew_one_time_prekeys(agent);
+    agent->prekeys_wanted = true;
+}
+
+void agent_prekeys_load(struct agent *agent)
+{
+    uint64_t replace = 0;
+
+    profile_number_get(agent->store, "opk_replace", &replace);
+    agent->prekeys_replace = replace != 0;
+}
+
+/* Nobody has asked for them for a month: their private halves shall not lie there for ever. */
+static bool one_time_prekeys_old(struct agent *agent)
+{
+    struct secret_info opk;
+
+    return profile_secret_newest(agent->store, SECRET_OPK, UINT32_MAX, &opk) && !opk.retired
+           && agent_now(agent) >= opk.created_ms + LIMIT_SPK_LIFE_MS;
+}
+
 void agent_prekeys_prepare(struct agent *agent)
 {
     struct secret_info spk;
@@ -76,11 +121,8 @@ void agent_prekeys_prepare(struct agent *agent)
         return;
     if (!signed_prekey_fresh(agent, &spk))
         make_signed_prekey(agent);
-    if (agent->prekeys_void) {
-        profile_secret_retire(agent->store, SECRET_OPK, last, agent_now(agent) + LIMIT_KEEP_MS);
-        profile_number_set(agent->store, "opk_told", last, "one-time prekeys at the broker");
-        make_one_time_prekeys(agent, OPK_MAX);
-        agent->prekeys_void = false;
+    if (agent->prekeys_void || one_time_prekeys_old(agent)) {
+        renew_one_time_prekeys(agent);
     } else if (last == 0) {
         make_one_time_prekeys(agent, OPK_MAX);
     } else if (confirmed(agent) == last && agent->prekeys_known && !agent->prekeys_replace
@@ -148,9 +190,7 @@ void agent_prekeys_answer(struct agent *agent, const struct agent_asked *asked, 
     if (code == ERR_CONFLICT || code == ERR_QUOTA) {
         /* Numbers that the broker knows with other keys, or more than it takes: this profile has
          * been put back.  New ones, and only those. */
-        uint32_t last = profile_secret_last(agent->store, SECRET_SPK);
-        profile_secret_retire(agent->store, SECRET_SPK, last, agent_now(agent) + LIMIT_KEEP_MS);
-        agent->prekeys_void = agent->prekeys_replace = agent->prekeys_wanted = true;
+        agent_prekeys_renew(agent);
         return;
     }
     if (code != ERR_OK) {
@@ -160,6 +200,7 @@ void agent_prekeys_answer(struct agent *agent, const struct agent_asked *asked, 
     if (asked->number) {
         profile_number_set(agent->store, "opk_told", asked->number,
                            "one-time prekeys at the broker");
+        profile_fact_remove(agent->store, "opk_replace");
         agent->prekeys_replace = false;
     }
     if (asked->peer_id)

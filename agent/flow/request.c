@@ -9,6 +9,7 @@
 #include "agent/flow/contact.h"
 #include "agent/flow/link.h"
 #include "agent/flow/outgoing.h"
+#include "agent/flow/rotate.h"
 #include "agent/flow/session.h"
 #include "agent/flow/verify.h"
 #include "agent/store/dead.h"
@@ -69,12 +70,14 @@ static enum err read_bundle(struct agent *agent, const struct credential *cred,
 
 static void write_init0(struct agent *agent, const struct credential *cred,
                         const struct bundle *bundle, const struct profile_session *session,
-                        const uint8_t ek_public[static 32], struct buf *out)
+                        const uint8_t *prev, const uint8_t ek_public[static 32], struct buf *out)
 {
     struct init0 init = { .suite = session->suite, .mode = session->mode };
     uint64_t now = agent_now(agent);
 
-    init.flags = bundle->opk ? INIT0_OPK_USED : 0;
+    init.flags = (bundle->opk ? INIT0_OPK_USED : 0) | (prev ? INIT0_ROTATE : 0);
+    if (prev)
+        memcpy(init.prev_sid, prev, 16);
     memcpy(init.aid_a, agent->me.row.id, 32);
     memcpy(init.aid_b, cred->aid, 32);
     memcpy(init.card_hash_a, agent->me.card_hash, 32);
@@ -119,6 +122,47 @@ static enum err begin_ratchet(struct agent *agent, const struct credential *cred
     return e;
 }
 
+/* A session that nobody has heard of yet: named, with its ratchet, kept.  `prev`: the one that it
+ * shall replace, or NULL. */
+static enum err make_session(struct agent *agent, const struct credential *cred,
+                             const struct bundle *bundle, const uint8_t *prev,
+                             struct profile_session *session, struct ratchet *ratchet,
+                             struct buf *init0)
+{
+    uint8_t ek_secret[32], ek_public[32];
+    enum err e;
+
+    agent_random(agent, ek_secret, sizeof ek_secret);
+    dh_public(ek_public, ek_secret);
+    write_init0(agent, cred, bundle, session, prev, ek_public, init0);
+    init0_sid(session->id, buf_bytes(init0));
+    e = begin_ratchet(agent, cred, bundle, buf_bytes(init0), session->suite, ek_secret, ratchet);
+    if (e == ERR_OK) {
+        session->session_id = profile_scope_add(agent->store, session->id);
+        profile_session_add(agent->store, session, ratchet);
+    }
+    sodium_memzero(ek_secret, sizeof ek_secret);
+    return e;
+}
+
+/* Frame 1, and the signed event that says with what it begins. */
+static enum err seal_first(struct agent *agent, struct profile_session *session,
+                           struct ratchet *ratchet, const struct profile_peer *peer,
+                           const struct profile_out *row, struct bytes init0)
+{
+    struct buf body = { 0 };
+    uint8_t digest[32];
+    enum err e = agent_outgoing_seal(agent, session, ratchet, peer, row, FRAME_REQUEST, digest);
+
+    if (e == ERR_OK) {
+        opened_body_encode(&body, init0, digest);
+        agent_chain_append(agent, session, EVENT_OPENED, peer->id, buf_bytes(&body));
+        log_event(LOG_INFO, "session.open", "session=%s peer=%s", log_id(session->id), peer->name);
+    }
+    buf_free(&body);
+    return e;
+}
+
 static enum err open_with(struct agent *agent, const struct profile_peer *peer,
                           const struct credential *cred, const struct bundle *bundle,
                           const struct profile_out *row, uint8_t suite)
@@ -129,49 +173,74 @@ static enum err open_with(struct agent *agent, const struct profile_peer *peer,
                                        .suite = suite,
                                        .opened_ms = agent_now(agent) };
     struct ratchet ratchet;
-    struct buf init0 = { 0 }, body = { 0 };
-    uint8_t ek_secret[32], ek_public[32], digest[32];
+    struct buf init0 = { 0 };
     enum err e;
 
     session.due_ms
         = session.opened_ms + (row->live ? LIMIT_REQUEST_LIVE_MS : LIMIT_REQUEST_LIFE_MS);
     if (row->expires_ms < session.due_ms)
         session.due_ms = row->expires_ms;
-    agent_random(agent, ek_secret, sizeof ek_secret);
-    dh_public(ek_public, ek_secret);
-    write_init0(agent, cred, bundle, &session, ek_public, &init0);
-    init0_sid(session.id, buf_bytes(&init0));
-    e = begin_ratchet(agent, cred, bundle, buf_bytes(&init0), suite, ek_secret, &ratchet);
-    if (e == ERR_OK) {
-        session.session_id = profile_scope_add(agent->store, session.id);
-        profile_session_add(agent->store, &session, &ratchet);
-        e = agent_outgoing_seal(agent, &session, &ratchet, peer, row, FRAME_REQUEST, digest);
-    }
-    if (e == ERR_OK) {
-        opened_body_encode(&body, buf_bytes(&init0), digest);
-        agent_chain_append(agent, &session, EVENT_OPENED, peer->id, buf_bytes(&body));
-        log_event(LOG_INFO, "session.open", "session=%s peer=%s", log_id(session.id), peer->name);
-    }
+    e = make_session(agent, cred, bundle, NULL, &session, &ratchet, &init0);
+    if (e == ERR_OK)
+        e = seal_first(agent, &session, &ratchet, peer, row, buf_bytes(&init0));
     sodium_memzero(&ratchet, sizeof ratchet);
-    sodium_memzero(ek_secret, sizeof ek_secret);
     buf_free(&init0);
-    buf_free(&body);
     return e;
+}
+
+/* What is said first in the new session is what is said last in the old one. */
+static enum err rotate_with(struct agent *agent, const struct profile_peer *peer,
+                            const struct credential *cred, const struct bundle *bundle,
+                            const struct profile_session *old, uint8_t suite)
+{
+    struct profile_session session = { .peer_id = peer->peer_id,
+                                       .state = SESSION_ASKED,
+                                       .mode = MODE_MAILBOX,
+                                       .suite = suite,
+                                       .opened_ms = agent_now(agent) };
+    struct profile_out row;
+    struct ratchet ratchet;
+    struct buf init0 = { 0 };
+    uint8_t id[16];
+    enum err e;
+
+    session.due_ms = session.opened_ms + LIMIT_REQUEST_LIFE_MS;
+    agent_random(agent, id, sizeof id);
+    e = make_session(agent, cred, bundle, old->id, &session, &ratchet, &init0);
+    if (e == ERR_OK
+        && !agent_outgoing_rotate(agent, &session, peer, session.id, id, session.due_ms, &row))
+        e = ERR_STORE;
+    if (e == ERR_OK)
+        e = seal_first(agent, &session, &ratchet, peer, &row, buf_bytes(&init0));
+    if (e == ERR_OK && !agent_rotation_say(agent, old, peer, &session))
+        e = ERR_STORE;
+    sodium_memzero(&ratchet, sizeof ratchet);
+    buf_free(&init0);
+    return e;
+}
+
+static bool is_needed(struct agent *agent, const struct profile_peer *peer, bool live,
+                      struct profile_out *row)
+{
+    struct profile_session session;
+
+    return (live
+            || (!profile_session_active(agent->store, peer->peer_id, &session)
+                && !profile_session_asked(agent->store, peer->peer_id, &session)))
+           && first_queued(agent, peer->peer_id, live, row);
 }
 
 enum err agent_session_open(struct agent *agent, const struct profile_peer *peer,
                             const struct credential *cred, const struct agent_opening *opening)
 {
-    struct profile_session session;
+    struct profile_session old;
     struct profile_out row;
     struct bundle bundle;
     uint8_t suite;
     enum err e;
 
-    if ((!opening->live
-         && (profile_session_active(agent->store, peer->peer_id, &session)
-             || profile_session_asked(agent->store, peer->peer_id, &session)))
-        || !first_queued(agent, peer->peer_id, opening->live, &row))
+    if (opening->rotates ? !agent_rotation_wanted(agent, opening->rotates, &old)
+                         : !is_needed(agent, peer, opening->live, &row))
         return ERR_NOT_FOUND;
     if (peer->pin == PIN_CHANGED)
         return ERR_KEY_CHANGED;
@@ -181,7 +250,8 @@ enum err agent_session_open(struct agent *agent, const struct profile_peer *peer
         return e;
     if ((suite = choose_suite(agent, &cred->card)) == 0)
         return ERR_UNSUPPORTED;
-    return open_with(agent, peer, cred, &bundle, &row, suite);
+    return opening->rotates ? rotate_with(agent, peer, cred, &bundle, &old, suite)
+                            : open_with(agent, peer, cred, &bundle, &row, suite);
 }
 
 /* ------------------------------------------------------------------ REQUEST */
@@ -228,6 +298,10 @@ void agent_requests_send(struct agent *agent)
             || !profile_out_at(agent->store, after, 1, &row) || row.state != OUTBOX_SEALED
             || row.retry_ms > now)
             continue;
+        if (row.kind == ENVELOPE_ROTATE && agent_rotation_unsaid(agent, &session)) {
+            agent->request_waits = true;
+            continue;
+        }
         if (!send_request(agent, &session, &row)) {
             agent->look_requests = agent->link.busy;
             return;
@@ -239,14 +313,20 @@ void agent_requests_send(struct agent *agent)
 static void request_failed(struct agent *agent, const struct profile_session *session,
                            const struct profile_out *row, enum err code)
 {
+    bool again = code == ERR_NO_PREKEYS || code == ERR_EXPIRED || code == ERR_STATE
+                 || code == ERR_STALE_TS;
     enum dead_reason reason = DEAD_REFUSED;
 
     agent_sender_drop(agent, session->session_id);
     profile_session_end(agent->store, session->session_id, SESSION_CLOSED);
-    if (code == ERR_NO_PREKEYS || code == ERR_EXPIRED || code == ERR_STATE
-        || code == ERR_STALE_TS) {
+    if (row->kind == ENVELOPE_ROTATE) {
+        profile_out_remove(agent->store, row->outbox_id);
+        agent_rotation_failed(agent, session, code, again);
+        return;
+    }
+    if (again) {
         profile_out_queue_again(agent->store, row->outbox_id, false);
-        agent_opening_wait(agent, session->peer_id, session->mode == MODE_LIVE, code, 0);
+        agent_opening_wait(agent, session->peer_id, session->mode == MODE_LIVE, 0, code, 0);
         return;
     }
     if (code == ERR_UNKNOWN_AGENT)

@@ -370,5 +370,7 @@ void agent_send_answer(struct agent *agent, const struct agent_asked *asked, enu
             refused(agent, &asked->frames[i], code, after_ms);
     }
     landed(agent, asked);
+    agent->look_requests = agent->look_requests || agent->request_waits;
+    agent->request_waits = false;
     agent->changed = true;
 }

@@ -1,8 +1,10 @@
 #include "agent/flow/session.h"
 
 #include "agent/flow/chain.h"
+#include "agent/flow/freeze.h"
 #include "agent/flow/link.h"
 #include "agent/flow/outgoing.h"
+#include "agent/flow/rotate.h"
 #include "agent/store/alarms.h"
 #include "agent/store/dead.h"
 #include "agent/store/inbox.h"
@@ -52,6 +54,7 @@ static void settle_rows(struct agent *agent, const struct profile_session *sessi
             profile_dead_letter(agent->store, &row, reason, "", now);
     }
     agent->look_queue = true;
+    agent->look_requests = agent->look_requests || agent->request_waits;
     agent->changed = true;
 }
 
@@ -75,7 +78,38 @@ static void end(struct agent *agent, const struct profile_session *session,
     agent_sender_drop(agent, session->session_id);
     settle_rows(agent, session, accepted, reason);
     drop_held(agent, session);
+    agent_rotation_forget(agent, session->session_id);
     profile_session_end(agent->store, session->session_id, stage);
+}
+
+void agent_session_replaced(struct agent *agent, const struct profile_session *session)
+{
+    uint64_t drained = agent_elapsed(agent) + LIMIT_DRAIN_MS;
+
+    log_event(LOG_INFO, "session.replaced", "session=%s", log_id(session->id));
+    agent_sender_drop(agent, session->session_id);
+    settle_rows(agent, session, FATE_AGAIN, DEAD_SESSION_ENDED);
+    agent_rotation_forget(agent, session->session_id);
+    profile_session_move(agent->store, session->session_id, SESSION_ROTATED,
+                         agent_now(agent) + LIMIT_DRAIN_MS);
+    if (drained < agent->sweep_ms)
+        agent->sweep_ms = drained;
+}
+
+/* Nobody waits for what is later than this. */
+static void end_drained(struct agent *agent)
+{
+    struct profile_session session;
+    uint64_t now = agent_now(agent);
+    int64_t after = 0;
+
+    while (profile_session_next_draining(agent->store, after, &session)) {
+        after = session.session_id;
+        if (now >= session.due_ms || session.due_ms > now + LIMIT_DRAIN_MS)
+            profile_session_end(agent->store, session.session_id, SESSION_ROTATED);
+        else if (agent_elapsed(agent) + (session.due_ms - now) < agent->sweep_ms)
+            agent->sweep_ms = agent_elapsed(agent) + (session.due_ms - now);
+    }
 }
 
 uint64_t agent_session_life_ms(uint8_t mode)
@@ -168,8 +202,8 @@ void agent_session_rolled_back(struct agent *agent, const struct profile_session
 {
     if (session->state > SESSION_ACTIVE)
         return;
-    profile_alarm_add(agent->store, "profile_restored", session->peer_id, session->session_id,
-                      "the broker knows more than this profile", agent_now(agent));
+    agent_freeze(agent, session->peer_id, session->session_id,
+                 "the broker knows more than this profile");
     agent_session_close(agent, session, SESSION_BROKEN, CLOSED_STATE_LOST);
 }
 
@@ -179,8 +213,6 @@ void agent_session_adopted(struct agent *agent, const struct profile_session *se
 
     if (!agent_chain_load(agent, session->session_id, &chain))
         return;
-    profile_alarm_add(agent->store, "profile_restored", session->peer_id, session->session_id,
-                      "a session that this profile does not know", agent_now(agent));
     if (chain.state == CHAIN_ACTIVE)
         append_end(agent, session, CLOSED_STATE_LOST);
     else
@@ -203,6 +235,7 @@ static void accepted_by_peer(struct agent *agent, const struct profile_session *
     if (peer->pin == PIN_NONE)
         profile_peer_pin(agent->store, peer, PIN_FIRST_USE, "accepted our request", now);
     profile_peer_policy(agent->store, peer->peer_id, POLICY_ACCEPTED);
+    agent_rotation_done(agent, session, peer);
     agent_sender_synced(agent, session->session_id, 1);
     agent_outgoing_seal_session(agent, session);
 }
@@ -365,6 +398,7 @@ void agent_sessions_overdue(struct agent *agent)
     struct profile_session session;
     uint64_t now = agent_now(agent);
 
+    end_drained(agent);
     /* The broker's EXPIRED may still be on its way: 300 s. */
     while (now > LIMIT_FRESH_MS
            && profile_session_overdue(agent->store, now - LIMIT_FRESH_MS, &session))

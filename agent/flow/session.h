@@ -41,6 +41,9 @@ void agent_session_reject(struct agent *agent, const struct profile_session *ses
 void agent_session_silence(struct agent *agent, const struct profile_session *session);
 /* Its end was kept from the peer, who is no longer blocked: he is told now. */
 void agent_session_told(struct agent *agent, const struct profile_session *session);
+/* Another one has taken its place: what has no receipt is sealed again there; its keys stay for
+ * what is late, a minute at most. */
+void agent_session_replaced(struct agent *agent, const struct profile_session *session);
 /* The broker does not have it (any more). */
 void agent_session_lost(struct agent *agent, const struct profile_session *session);
 /* The broker has more from us than we know: this profile has been put back. */

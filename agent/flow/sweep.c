@@ -1,6 +1,7 @@
 #include "agent/flow/sweep.h"
 
 #include "agent/flow/outgoing.h"
+#include "agent/flow/rotate.h"
 #include "agent/flow/session.h"
 #include "agent/store/dead.h"
 #include "agent/store/inbox.h"
@@ -29,6 +30,7 @@ void agent_sweep(struct agent *agent)
 
     expire_queue(agent, now);
     agent_sessions_overdue(agent);
+    agent_rotations_due(agent);
     agent_heartbeats(agent);
     profile_out_forget(agent->store, before(now, settings->sent_keep_ms));
     profile_in_forget(agent->store, before(now, settings->inbox_keep_ms));

@@ -108,7 +108,7 @@ static bool ask_scopes(struct agent *agent)
 
 void agent_sync_scopes(struct agent *agent)
 {
-    if (agent->syncing || agent->comparing || agent->link.state != STATE_SYNCING)
+    if (agent->syncing || agent->comparing || agent->link.state != STATE_SYNCING || agent->frozen)
         return;
     if (ask_scopes(agent) && agent->syncing == 0)
         agent_link_event(agent, LINK_SYNCED);
@@ -201,6 +201,20 @@ void agent_sync_compared(struct agent *agent)
         agent_sync_scopes(agent);
 }
 
+/* From now on: what was queued before goes first. */
+static void begin_sealing(struct agent *agent)
+{
+    struct profile_session session;
+    int64_t after = 0;
+
+    agent->synced = true;
+    while (profile_session_next_live(agent->store, after, &session)) {
+        after = session.session_id;
+        if (session.state == SESSION_ACTIVE)
+            agent_outgoing_seal_session(agent, &session);
+    }
+}
+
 void agent_sync_end(struct agent *agent)
 {
     struct message credit = agent_message(VERB_CREDIT);
@@ -213,6 +227,9 @@ void agent_sync_end(struct agent *agent)
         profile_fact_remove(agent->store, COMPARE);
     agent->prekeys_wanted = true;
     agent->look_events = agent->look_requests = agent->look_queue = true;
+    agent->look_rotations = true;
+    if (!agent->synced)
+        begin_sealing(agent);
     agent->ack_stuck = false;
     for (struct agent_opening *opening = agent->openings; opening; opening = opening->next)
         opening->wait_ms = 0;

@@ -2,6 +2,7 @@
 
 #include "agent/flow/consent.h"
 #include "agent/flow/contact.h"
+#include "agent/flow/freeze.h"
 #include "agent/flow/identity.h"
 #include "agent/flow/session.h"
 #include "agent/flow/views.h"
@@ -219,6 +220,8 @@ enum err agent_alarm_clear(struct agent *agent, const char *code)
         agent_store_rollback(agent->store);
         return ERR_NOT_FOUND;
     }
+    if (agent->frozen && !profile_alarm_open(agent->store, "profile_restored"))
+        agent_thaw(agent);
     agent->changed = true;
     return agent_leave(agent);
 }

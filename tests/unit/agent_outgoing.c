@@ -44,6 +44,7 @@ static void line_open(struct line *line)
     profile_scope_receipted(store, line->scope_id, 1);
     cr_assert_eq(agent_store_commit(store), ERR_OK);
     lone->agent->link.state = STATE_UP;
+    lone->agent->synced = true;
     lone->agent->link.open = true;
     lone->agent->link.heard_ms = lone->elapsed_ms;
     lone->agent->me.row.enrolled = true;

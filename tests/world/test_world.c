@@ -280,6 +280,8 @@ Test(world, a_recipient_put_back_is_reached_again)
     world_agent_put_back(world, bob);
     world_start(world, bob);
     world_pass(world, MINUTES(1));
+    cr_assert_eq(agent_rotate_all(world_agent(bob)), ERR_OK);
+    world_pass(world, MINUTES(1));
     for (int i = 0; i < 3; i++)
         cr_assert(world_send(world, ann, bob, 40));
     cr_expect(world_run(world, HOURS(1), world_all_arrived, NULL));
@@ -303,6 +305,8 @@ Test(world, a_recipient_put_back_learns_who_writes)
     world_stop(world, bob);
     world_agent_put_back(world, bob);
     world_start(world, bob);
+    world_pass(world, MINUTES(1));
+    cr_assert_eq(agent_rotate_all(world_agent(bob)), ERR_OK);
     world_pass(world, MINUTES(1));
     for (int i = 0; i < 3; i++)
         cr_assert(world_send(world, ann, bob, 40));
