@@ -107,7 +107,7 @@ static const struct alarm {
     { "root_mismatch", "the controller has another root than the invite said",
       "ask the operator for the root's fingerprint" },
     { "profile_restored", "this profile is older than what it already said",
-      "end the other copy of this profile; then: sealpost log --clear profile_restored" },
+      "if there is no newer copy of this profile: sealpost rotate --all" },
     { "group_fork", "the group has two histories",
       "compare the group with others over another channel" },
     { "certificate_invalid", "a credential does not verify", "ask the operator" },
@@ -337,7 +337,8 @@ void call_link_failure(struct call *call, struct failure *out)
                     "no answer from %.280s within %s", address, waited);
         return;
     }
-    failure_of_err(out, link.refusal, address);
+    failure_of_err(out, link.refusal,
+                   link.refusal == ERR_ROLLBACK ? call->host->profile : address);
     if (failure_is_temporary(link.refusal))
         out->retry_ms = (int64_t)link.retry_after_ms;
 }

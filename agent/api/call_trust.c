@@ -269,6 +269,11 @@ static void clear_alarm(struct call *call, const char *code)
                        "%.40s ends when the fingerprint has been compared", code);
         return;
     }
+    if (strcmp(code, "profile_restored") == 0) {
+        call_fail_with(call, 2, "bad_value", "sealpost rotate --all",
+                       "profile_restored ends with new sessions");
+        return;
+    }
     e = agent_alarm_clear(call->agent, code);
     if (e == ERR_NOT_FOUND)
         call_fail_with(call, 6, "unknown_alarm", "sealpost status", "no alarm \"%.40s\" is open",

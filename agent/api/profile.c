@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "shared/base/files.h"
+#include "shared/base/log.h"
 #include "shared/base/text.h"
 #include "shared/cli/places.h"
 
@@ -356,4 +357,19 @@ void profile_erase(struct profile *profile)
     for (size_t i = 0; i < sizeof files / sizeof files[0]; i++)
         unlinkat(profile->dir_fd, files[i], 0);
     rmdir(profile->dir);
+}
+
+void profile_erase_all(struct profile *profile)
+{
+    static const uint8_t nothing[4096];
+    int fd = openat(profile->dir_fd, "agent.key", O_WRONLY | O_NOFOLLOW | O_CLOEXEC);
+
+    /* Without it the rest is noise, wherever the disk keeps old blocks of it. */
+    if (fd >= 0) {
+        if (write(fd, nothing, sizeof nothing) < 0 || fsync(fd) != 0)
+            log_event(LOG_WARN, "erase", "file=agent.key error=\"%s\"", strerror(errno));
+        close(fd);
+    }
+    unlinkat(profile->dir_fd, PROFILE_SETTINGS, 0);
+    profile_erase(profile);
 }

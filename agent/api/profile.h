@@ -60,5 +60,7 @@ enum err profile_identity_write(const struct profile *profile, const json_t *ide
 
 /* Removes everything of a profile that never was anybody; the caller has the lock. */
 void profile_erase(struct profile *profile);
+/* And of one that was: the key is overwritten, settings go, too. */
+void profile_erase_all(struct profile *profile);
 
 #endif

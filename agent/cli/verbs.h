@@ -25,6 +25,8 @@ int cmd_accept(struct cli *cli);
 int cmd_reject(struct cli *cli);
 int cmd_sessions(struct cli *cli);
 int cmd_close(struct cli *cli);
+int cmd_rotate(struct cli *cli);
+int cmd_leave(struct cli *cli);
 int cmd_log(struct cli *cli);
 int cmd_complete(struct cli *cli);
 
