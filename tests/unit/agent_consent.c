@@ -63,6 +63,28 @@ Test(agent_consent, first_match_rules)
     }
 }
 
+/* It was said inside the session that it replaces: nobody is asked, but trust stands before that. */
+Test(agent_consent, a_session_that_takes_the_place_of_another)
+{
+    static const struct {
+        enum peer_pin pin;
+        bool verified_only;
+        enum consent_verdict verdict;
+    } agreed[] = { { PIN_FIRST_USE, false, CONSENT_GIVE }, { PIN_VERIFIED, true, CONSENT_GIVE },
+                   { PIN_FIRST_USE, true, CONSENT_HOLD },  { PIN_CHANGED, false, CONSENT_HOLD },
+                   { PIN_BLOCKED, false, CONSENT_SILENT } };
+
+    for (size_t i = 0; i < sizeof agreed / sizeof agreed[0]; i++) {
+        struct agent_settings settings;
+        struct consent_facts facts
+            = { .pin = agreed[i].pin, .policy = POLICY_ASK, .agreed = true, .name = "bob" };
+        agent_settings_default(&settings);
+        settings.consent = CONSENT_ASK;
+        settings.trust_verified = agreed[i].verified_only;
+        cr_expect_eq(agent_consent_judge(&settings, &facts), agreed[i].verdict, "%zu", i);
+    }
+}
+
 Test(agent_consent, names)
 {
     static const struct {
