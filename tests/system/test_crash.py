@@ -48,7 +48,7 @@ def whole(first, second):
     return bodies
 
 
-@test("crash: a sender killed at every place; what it said is said once, and what it did not say may be said again")
+@test("T19_crash: a sender killed at every place; what it said is said once, and what it did not say may be said again")
 def sender():
     needs_test_build()
     with World() as w:
@@ -75,7 +75,7 @@ def sender():
                 assert bodies[0] == place, f"{place}: {named[0]} was said to be queued"
 
 
-@test("crash: first contact, the sender killed at every place")
+@test("T19_crash: first contact, the sender killed at every place")
 def asking():
     needs_test_build()
     with World() as w:
@@ -97,7 +97,7 @@ def asking():
             assert not ID.search(said.err.decode()) or bodies[0] == place, (place, said)
 
 
-@test("crash: a recipient killed at every place; each message is printed, once or with `again`")
+@test("T19_crash: a recipient killed at every place; each message is printed, once or with `again`")
 def recipient():
     needs_test_build()
     with World() as w:
@@ -116,7 +116,7 @@ def recipient():
                 assert w.json("builder", "trace", message).one["state"] == "delivered", place
 
 
-@test("crash: first contact, the recipient killed at every place")
+@test("T19_crash: first contact, the recipient killed at every place")
 def asked():
     needs_test_build()
     with World() as w:
@@ -136,7 +136,7 @@ def asked():
             assert w.json(name, "trace", message).one["state"] == "delivered", place
 
 
-@test("crash: the broker killed at every place of a turn, of delivery, of settling and of its log")
+@test("T19_crash: the broker killed at every place of a turn, of delivery, of settling and of its log")
 def broker():
     needs_test_build()
     with World() as w:

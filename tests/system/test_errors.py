@@ -351,7 +351,7 @@ def not_joined():
         assert w.json("builder", "recv", check=4).error["code"] == "not_joined"
 
 
-@test("errors: a copy of a profile that has gone on is noticed (7)")
+@test("T20_copy: a copy of a profile that has gone on is noticed (7)")
 def restored():
     with World() as w:
         pair(w)

@@ -36,7 +36,7 @@ def through_an_owner():
         assert end(reader) == 0
 
 
-@test("two recv at once: each message goes to one of them, the first that asked")
+@test("T20_two_at_once: of two recv each message goes to one of them, the first that asked")
 def two_readers():
     with World() as w:
         pair(w)
@@ -86,7 +86,7 @@ def hand_over_in_order():
     hand_over(signal.SIGTERM, (0,))
 
 
-@test("an owner killed with -9: the commands it served go on")
+@test("T20_killed_owner: the commands it served go on")
 def hand_over_killed():
     hand_over(signal.SIGKILL, (0, -9))
 

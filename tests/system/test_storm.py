@@ -89,7 +89,7 @@ def check(w, files, said):
     assert found.returncode == 1, found.stdout[:200]
 
 
-@test("the broker killed at full load: no message whose `stored` was printed is missing")
+@test("T57_killed_under_load: of a broker killed again and again no message whose `stored` was printed is missing")
 def stored_is_stored():
     with World() as w:
         w.init_broker()

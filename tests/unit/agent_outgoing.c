@@ -234,7 +234,7 @@ Test(agent_outgoing, a_refused_frame_is_sent_again_with_all_behind_it)
     line_close(&line);
 }
 
-Test(agent_outgoing, the_rewind_waits_for_what_is_on_the_way)
+Test(agent_outgoing, T43_the_rewind_waits_for_what_is_on_the_way)
 {
     struct line line;
 
@@ -253,7 +253,7 @@ Test(agent_outgoing, the_rewind_waits_for_what_is_on_the_way)
     line_close(&line);
 }
 
-Test(agent_outgoing, gaps_alone_are_filled_at_once)
+Test(agent_outgoing, T42_gaps_alone_are_filled_at_once)
 {
     struct line line;
 
@@ -346,7 +346,7 @@ Test(agent_outgoing, another_content_under_my_number_freezes_the_session)
 
 /* ------------------------------------------------------------------ time */
 
-Test(agent_outgoing, ten_minutes_after_its_end_a_frame_goes_as_a_stub)
+Test(agent_outgoing, T44_ten_minutes_after_its_end_a_frame_goes_as_a_stub)
 {
     struct line line;
 

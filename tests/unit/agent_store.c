@@ -143,7 +143,7 @@ Test(agent_store, files_are_private_and_open_again)
 }
 
 /* T34: what is on the disk says nothing without the key. */
-Test(agent_store, nothing_readable_on_the_disk)
+Test(agent_store, T34_nothing_readable_on_the_disk)
 {
     struct place place;
     char path[96], *content;
@@ -200,7 +200,7 @@ Test(agent_store, refused_when_opened)
 }
 
 /* A sealed value opens in its own row only. */
-Test(agent_store, values_cannot_be_moved)
+Test(agent_store, T34_values_cannot_be_moved)
 {
     struct place place;
     struct agent_store *store;

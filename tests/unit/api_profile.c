@@ -159,7 +159,7 @@ Test(api_profile, what_others_can_read_is_refused)
     }
 }
 
-Test(api_profile, one_owner_at_a_time_and_others_see_who)
+Test(api_profile, T20_one_owner_at_a_time_and_others_see_who)
 {
     struct profile a, b;
     struct failure failure;

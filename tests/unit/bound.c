@@ -88,7 +88,7 @@ static const struct bound_case cases[] = {
     CASE("map in a map, keys of their own", "\x82\x05\x81\x01\x00\x06\x00", ERR_OK),
 };
 
-Test(bound, table)
+Test(bound, T32_table)
 {
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
         cr_expect_eq(bound_check(bytes_of(cases[i].bytes, cases[i].len), BOUND_MESSAGE),
@@ -211,7 +211,7 @@ Test(take, failure_sticks)
 }
 
 /* Bytes that no bound_check() has seen: every short string is survived. */
-Test(take, survives_unbounded_bytes)
+Test(take, T32_survives_unbounded_bytes)
 {
     for (unsigned v = 0; v < 1u << 16; v++) {
         uint8_t bytes[4] = { (uint8_t)(v >> 8), (uint8_t)v, (uint8_t)v, (uint8_t)(v >> 8) };

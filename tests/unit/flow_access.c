@@ -159,6 +159,37 @@ Test(access, ping_tells_the_time)
     cr_expect_eq(fake_say(&broker, &ann.by, &message, NULL, 0).message.ts, broker.now_ms);
 }
 
+/* T37: five minutes either way are nothing; ten are told with the broker's time. */
+Test(access, T37_a_clock_that_is_ten_minutes_off)
+{
+    static const struct {
+        const char *name;
+        int64_t off_ms;
+        enum err want;
+    } rows[] = {
+        { "ten minutes behind", -600000, ERR_STALE_TS },
+        { "300.001 s behind", -300001, ERR_STALE_TS },
+        { "five minutes behind", -300000, ERR_OK },
+        { "right", 0, ERR_OK },
+        { "five minutes ahead", 300000, ERR_OK },
+        { "300.001 s ahead", 300001, ERR_STALE_TS },
+        { "ten minutes ahead", 600000, ERR_STALE_TS },
+    };
+
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct message message = request_of(VERB_HELLO);
+        struct answer answer;
+
+        MESSAGE_SET(&message, instance, ann.instance);
+        MESSAGE_SET(&message, ts, broker.now_ms + (uint64_t)rows[i].off_ms);
+        answer = fake_say(&broker, &ann.by, &message, NULL, 0);
+        cr_expect_eq(answer.e, rows[i].want, "%s", rows[i].name);
+        if (rows[i].want != ERR_OK)
+            cr_expect_eq(answer.message.ts, broker.now_ms, "%s: the broker's time", rows[i].name);
+        fake_forget(&broker);
+    }
+}
+
 /* The first HELLO with the newest key ends the use of all before it. */
 Test(access, hello_with_a_new_key_drops_the_old_ones)
 {
@@ -220,7 +251,7 @@ Test(access, T20_a_copy_is_kept_out)
 }
 
 /* Where nobody is any more, the successor gets in at once. */
-Test(access, the_successor_of_a_dead_process)
+Test(access, T20_the_successor_of_a_dead_process)
 {
     struct fake_party next;
 

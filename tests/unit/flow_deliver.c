@@ -140,7 +140,7 @@ Test(deliver, one_message_for_all_that_arrived_in_a_turn)
 }
 
 /* In flight is what was delivered and not acknowledged; credit bounds it. */
-Test(deliver, credit_bounds_what_is_in_flight)
+Test(deliver, T58_credit_bounds_what_is_in_flight)
 {
     static struct fake_item items[2048];
     size_t messages;
@@ -352,7 +352,7 @@ Test(deliver, a_silent_connection_gets_nothing)
 }
 
 /* T58: readers that never say ACK do not keep others from theirs. */
-Test(deliver, a_stuck_reader_is_alone)
+Test(deliver, T58_a_stuck_reader_is_alone)
 {
     static struct fake_party readers[8];
     static struct fake_session sessions[8];
@@ -408,7 +408,7 @@ static void still_there(void)
 
 /* T58: with the common bound reached everybody still gets 1 MiB; and who still speaks after a while
  * has read, so what it has not acknowledged does not count any more. */
-Test(deliver, sockets_of_all_are_bounded)
+Test(deliver, T58_sockets_of_all_are_bounded)
 {
     static struct fake_session sessions[STUCK];
     static struct fake_item items[2048];

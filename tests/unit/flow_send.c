@@ -216,7 +216,7 @@ Test(send, only_an_active_session_takes_frames)
 }
 
 /* T43: one refused frame of a batch stops its scope and no other. */
-Test(send, a_gap_in_a_batch_stops_its_scope_only)
+Test(send, T43_a_gap_in_a_batch_stops_its_scope_only)
 {
     struct fake_session other;
     struct buf frames[5] = { { 0 } };
@@ -334,7 +334,7 @@ Test(send, a_second_session_gives_no_second_share)
 }
 
 /* Row 11: what is over takes its number and nothing else; a stub that is not over must wait. */
-Test(send, an_expired_frame_becomes_a_tombstone)
+Test(send, T44_an_expired_frame_becomes_a_tombstone)
 {
     struct buf frame = { 0 }, stub = { 0 };
     struct fake_item items[256];
@@ -365,7 +365,7 @@ Test(send, an_expired_frame_becomes_a_tombstone)
 }
 
 /* T65: expired ones count as frames before they become tombstones. */
-Test(send, a_flood_of_expired_frames_ends_at_the_quota)
+Test(send, T65_a_flood_of_expired_frames_ends_at_the_quota)
 {
     struct buf frame = { 0 };
 

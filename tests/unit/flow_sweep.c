@@ -118,7 +118,7 @@ Test(sweep, T44_an_unread_frame_expires)
     cr_expect_eq(fake_ack_all(&broker, &ann), 3, "the notice and two receipts");
 }
 
-Test(sweep, nothing_expires_early)
+Test(sweep, T37_nothing_expires_early)
 {
     struct fake_item items[256];
 
@@ -170,7 +170,7 @@ Test(sweep, what_nobody_reads_is_removed)
 }
 
 /* The broker clock: a wall clock that jumps ends nothing until somebody says it is right. */
-Test(sweep, pauses_while_the_clock_is_unsound)
+Test(sweep, T37_pauses_while_the_clock_is_unsound)
 {
     struct fake_item items[256];
 

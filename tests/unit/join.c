@@ -164,7 +164,7 @@ static struct message twisted(struct broker *b, struct person *p, const struct p
     return m;
 }
 
-Test(join, every_row_refuses_and_consumes_nothing)
+Test(join, T47_every_row_refuses_and_consumes_nothing)
 {
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         struct broker b;
@@ -419,7 +419,7 @@ Test(join, what_an_operator_may_wish)
     broker_close(&b);
 }
 
-Test(join, an_invite_that_is_over_leaves_the_key_set)
+Test(join, T38_an_invite_that_is_over_leaves_the_key_set)
 {
     struct broker b;
     struct person p;

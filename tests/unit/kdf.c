@@ -144,7 +144,7 @@ static enum err unseals(struct bytes sealed, const uint8_t *dbk, const char *col
     return e;
 }
 
-Test(seal, opens_in_its_own_place_only)
+Test(seal, T34_opens_in_its_own_place_only)
 {
     struct seal_place place = { "session.ratchet", 7, 3 };
     uint8_t nonce[24] = { 5 }, other[32] = { 1 };

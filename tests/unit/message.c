@@ -76,7 +76,7 @@ static void compose(struct buf *out, uint64_t version, uint64_t type, uint64_t r
     buf_append(out, body.at, body.len);
 }
 
-Test(message, decode_refuses)
+Test(message, T32_decode_refuses)
 {
     static const struct {
         const char *name;
@@ -120,6 +120,71 @@ Test(message, decode_refuses)
                      cases[i].want, "%s", cases[i].name);
         buf_free(&bytes);
     }
+}
+
+#if defined(__GLIBC__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#define COUNTS_MEMORY
+/* The size of everything that is asked for, by whomever in this process. */
+static _Atomic size_t asked_for;
+
+void *__libc_malloc(size_t size);
+void *malloc(size_t size)
+{
+    asked_for += size;
+    return __libc_malloc(size);
+}
+
+void *__libc_calloc(size_t count, size_t size);
+void *calloc(size_t count, size_t size)
+{
+    asked_for += count * size;
+    return __libc_calloc(count, size);
+}
+
+void *__libc_realloc(void *at, size_t size);
+void *realloc(void *at, size_t size)
+{
+    asked_for += size;
+    return __libc_realloc(at, size);
+}
+#endif
+
+/* Five bytes that claim four thousand million elements, wherever a verb takes something. */
+Test(message, T32_bombs_allocate_nothing)
+{
+    static const struct {
+        const char *name, *bytes;
+        size_t len;
+    } bombs[] = {
+        { "array", "\xdd\xff\xff\xff\xff", 5 }, { "map", "\xdf\xff\xff\xff\xff", 5 },
+        { "text", "\xdb\xff\xff\xff\xff", 5 },  { "bytes", "\xc6\xff\xff\xff\xff", 5 },
+        { "short array", "\xdc\xff\xff", 3 },   { "extension", "\xc9\xff\xff\xff\xff\1", 6 },
+    };
+
+    for (unsigned type = 0; type < 128; type++)
+        for (unsigned key = 0; key < 64; key++)
+            for (size_t i = 0; i < sizeof bombs / sizeof bombs[0]; i++)
+                for (int nested = 0; nested < 2; nested++) {
+                    uint8_t packed[32] = { 0x94, 1, (uint8_t)type, 1, 0x81, (uint8_t)key, 0x91 };
+                    size_t at = nested ? 7 : 6;
+                    struct message out;
+                    size_t before;
+                    enum err e;
+
+                    memcpy(packed + at, bombs[i].bytes, bombs[i].len);
+#ifdef COUNTS_MEMORY
+                    before = asked_for;
+#endif
+                    e = message_decode(&out, bytes_of(packed, at + bombs[i].len), 0, FROM_AGENT);
+#ifdef COUNTS_MEMORY
+                    cr_assert_eq(asked_for, before, "%s in key %u of type %u", bombs[i].name, key,
+                                 type);
+#else
+                    (void)before;
+#endif
+                    cr_assert_eq(e, ERR_SCHEMA, "%s in key %u of type %u", bombs[i].name, key,
+                                 type);
+                }
 }
 
 Test(message, larger_than_its_verb_allows)

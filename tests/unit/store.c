@@ -727,7 +727,7 @@ Test(store, a_full_file_refuses_to_grow_and_drains_to_empty)
 /* ---- the rest
  * ------------------------------------------------------------------------------------- */
 
-Test(store, the_clock_is_believed_within_an_hour)
+Test(store, T37_the_clock_is_believed_within_an_hour)
 {
     struct world w;
     const uint64_t hour = 3600000;

@@ -211,7 +211,7 @@ static void check_whole(struct life *life, const char *place, int pass)
     OK(store_recount(b->store));
 }
 
-Test(store_crash, every_place_leaves_whole_turns)
+Test(store_crash, T19_every_place_leaves_whole_turns)
 {
 #ifdef SEALPOST_TESTING
     cr_assert_geq(sodium_init(), 0);

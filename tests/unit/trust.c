@@ -381,7 +381,7 @@ Test(prekey, made_and_verified)
     buf_free(&out);
 }
 
-Test(enrol, signatures)
+Test(enrol, T47_signatures)
 {
     uint8_t ik[32], sk[64], sig[64], root[32] = { 1 }, invite[32] = { 2 }, card[32] = { 3 };
     uint8_t enrol[ENROL_PREIMAGE_SIZE], leave[LEAVE_PREIMAGE_SIZE];

@@ -167,7 +167,7 @@ Test(world, many_messages_in_a_row)
 }
 
 /* Rates and shares slow a sender down, and lose nothing. */
-Test(world, quotas_only_delay)
+Test(world, T43_quotas_only_delay)
 {
     struct world *world = world_new(5);
     struct world_agent *ann = world_join(world, "ann", "home");
@@ -440,7 +440,7 @@ static void many(uint64_t first, struct world_weather weather, bool restores)
         stormy(seed, weather, restores);
 }
 
-Test(world, storms)
+Test(world, T57_storms)
 {
     many(100, world_storm, false);
 }
