@@ -56,6 +56,8 @@ broken "sleep in a test"        'message.c:'                  tree.pl tests/unit
 broken "link to nowhere"        'leads nowhere'               tree.pl README.md '$a [x](docs/nowhere.md)'
 broken "file that is gone"      'there is no broker/flow/gone.c' tree.pl docs/architecture.md '$a see `broker/flow/gone.c`'
 broken "test that is gone"      'there is no test gate/gone'  security_page.sh docs/security.md 's:gate/T48_decides:gate/gone:'
+broken "title that is gone"     'no title begins with "T1_gone' security_page.sh docs/security.md 's/system: T1_markers |/system: T1_gone |/'
+broken "claim without a test"   'nothing shows " Healing'     security_page.sh docs/security.md 's/^\(| Healing | [^|]* |\) .* |$/\1 – |/'
 broken "absolute link"          'leaves the tree'             tree.pl README.md '$a [x](/etc/passwd)'
 broken "climbing link"          'leaves the tree'             tree.pl README.md '$a [x](../../../../../../../../etc/passwd)'
 

@@ -526,6 +526,33 @@ Test(event, T62_a_tail_of_several_at_once)
     cr_expect_eq(fake_event_say(&broker, &ann, events, 2, bytes_of(NULL, 0)).e, ERR_CONFLICT);
 }
 
+/* What the other party brings back is believed for its actor's signature alone. */
+Test(event, T62_a_forged_or_foreign_tail_is_refused)
+{
+    struct fake_event accepted, forged;
+
+    request_open(1);
+    next_event(EVENT_ACCEPTED, &bob.agent, NULL, &accepted);
+    for (size_t bit = 0; bit < 8 * 64; bit += 37) {
+        forged = accepted;
+        forged.sig[bit / 8] ^= (uint8_t)(1 << bit % 8);
+        cr_expect_eq(say(&ann, &forged, bytes_of(NULL, 0)), ERR_AUTH, "signature, bit %zu", bit);
+    }
+    forged = accepted;
+    fake_event_sign(&forged, &ann.agent);
+    cr_expect_eq(say(&ann, &forged, bytes_of(NULL, 0)), ERR_AUTH, "signed by who brings it");
+    forged = accepted;
+    forged.event.ts_ms++;
+    fake_event_sign(&forged, &bob.agent);
+    memcpy(forged.sig, accepted.sig, 64);
+    cr_expect_eq(say(&ann, &forged, bytes_of(NULL, 0)), ERR_AUTH, "changed");
+    cr_expect_eq(say(&cat, &accepted, bytes_of(NULL, 0)), ERR_SESSION_NOT_FOUND, "a stranger");
+    next_event(EVENT_ACCEPTED, &ann.agent, NULL, &forged);
+    cr_expect_eq(say(&ann, &forged, bytes_of(NULL, 0)), ERR_FORBIDDEN, "not hers to say");
+    cr_expect_eq(state_now(), SESSION_REQUESTED, "nothing has changed");
+    cr_expect_eq(say(&ann, &accepted, bytes_of(NULL, 0)), ERR_OK, "as bob signed it");
+}
+
 /* Nothing is appended when a later one cannot be. */
 Test(event, all_or_nothing)
 {
