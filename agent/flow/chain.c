@@ -12,9 +12,11 @@
 #include "agent/store/scopes.h"
 #include "shared/base/log.h"
 #include "shared/trust/init0.h"
+#include "shared/wire/limit.h"
 
 #define EVENTS_KEPT    16 /* a session has five at most */
 #define EVENTS_AT_ONCE 16
+#define ENDS_TRIED     8
 
 bool agent_chain_load(struct agent *agent, int64_t scope_id, struct session_chain *chain)
 {
@@ -233,6 +235,11 @@ static void take_events(struct agent *agent, const struct profile_session *sessi
     }
 }
 
+static bool has_ended(const struct profile_session *session)
+{
+    return session->state > SESSION_ACTIVE && session->state != SESSION_BROKEN;
+}
+
 void agent_event_answer(struct agent *agent, const struct agent_asked *asked, enum err code,
                         const struct message *message)
 {
@@ -255,6 +262,13 @@ void agent_event_answer(struct agent *agent, const struct agent_asked *asked, en
     } else if (err_retry(code) == RETRY_SAME || code == ERR_HELLO) {
         agent_look_later(agent, ++agent->event_failures,
                          message && MESSAGE_HAS(message, after_ms) ? message->after_ms : 0);
+    } else if (code == ERR_STATE && has_ended(&session)) {
+        /* The session that replaced it may come back to a broker that was put back; else its end is
+         * of no interest to anybody. */
+        if (agent->event_failures < ENDS_TRIED)
+            agent_look_later(agent, ++agent->event_failures, 0);
+        else
+            profile_events_stored(agent->store, asked->scope_id, INT64_MAX);
     } else {
         /* Not possible (any more): what does the broker have? */
         profile_events_stored(agent->store, asked->scope_id, INT64_MAX);
@@ -340,7 +354,7 @@ static void compare_heads(struct agent *agent, const struct profile_session *ses
         return;
     if (profile_events(agent->store, scope.scope_id, message->seq - 1, &last, 1) != 1
         || memcmp(last.digest, message->head, 32) != 0) {
-        agent_session_rolled_back(agent, session);
+        agent_session_forked(agent, session);
         return;
     }
     if (message->seq < scope.next_event) {
@@ -349,6 +363,8 @@ static void compare_heads(struct agent *agent, const struct profile_session *ses
         /* Without my frame 1 only the peer can give my ACCEPTED again. */
         if (can_append(agent, scope.scope_id, message->seq))
             agent->look_events = true;
+        else if (has_ended(session))
+            profile_events_stored(agent->store, scope.scope_id, INT64_MAX);
         else
             agent_look_later(agent, ++agent->event_failures, 0);
         if (sender)
@@ -356,6 +372,35 @@ static void compare_heads(struct agent *agent, const struct profile_session *ses
     } else if (agent_chain_waits(agent, scope.scope_id)) {
         events_accepted(agent, session, message->seq);
     }
+}
+
+static bool is_end(const struct profile_event *row, uint64_t now)
+{
+    struct event event;
+
+    return event_parse(bytes_of(row->preimage, EVENT_SIZE), &event) == ERR_OK
+           && (event.type == EVENT_CLOSED || event.type == EVENT_REJECTED
+               || event.type == EVENT_ROTATED)
+           && now < event.ts_ms + LIMIT_KEEP_MS;
+}
+
+void agent_chain_doubt_ends(struct agent *agent)
+{
+    struct profile_session session;
+    uint64_t now = agent_now(agent);
+    int64_t after = 0;
+
+    while (profile_session_next(agent->store, after, &session)) {
+        struct profile_scope scope;
+        struct profile_event last;
+        after = session.session_id;
+        if (session.state > SESSION_ACTIVE && profile_scope_get(agent->store, after, &scope)
+            && scope.next_event > 1
+            && profile_events(agent->store, after, scope.next_event - 1, &last, 1) == 1
+            && is_end(&last, now))
+            profile_events_unstored(agent->store, after, last.seq);
+    }
+    agent->look_events = true;
 }
 
 static void adopt(struct agent *agent, const struct agent_asked *asked,

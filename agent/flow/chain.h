@@ -21,6 +21,9 @@ enum err agent_chain_take(struct agent *agent, const struct profile_session *ses
                           const struct profile_peer *peer, const struct signed_event *event,
                           struct event *out);
 
+/* The broker was put back: the ends of sessions that are over, whoever signed them, are given to it
+ * again. */
+void agent_chain_doubt_ends(struct agent *agent);
 /* Has it events that the broker has not confirmed? */
 bool agent_chain_waits(struct agent *agent, int64_t scope_id);
 /* EVENT for what the broker does not have. */

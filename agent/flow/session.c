@@ -207,6 +207,14 @@ void agent_session_rolled_back(struct agent *agent, const struct profile_session
     agent_session_close(agent, session, SESSION_BROKEN, CLOSED_STATE_LOST);
 }
 
+void agent_session_forked(struct agent *agent, const struct profile_session *session)
+{
+    if (session->state > SESSION_ACTIVE)
+        return;
+    log_event(LOG_WARN, "session.forked", "session=%s", log_id(session->id));
+    agent_session_close(agent, session, SESSION_BROKEN, CLOSED_STATE_LOST);
+}
+
 void agent_session_adopted(struct agent *agent, const struct profile_session *session)
 {
     struct session_chain chain;

@@ -48,6 +48,8 @@ void agent_session_replaced(struct agent *agent, const struct profile_session *s
 void agent_session_lost(struct agent *agent, const struct profile_session *session);
 /* The broker has more from us than we know: this profile has been put back. */
 void agent_session_rolled_back(struct agent *agent, const struct profile_session *session);
+/* The broker has another history of it than we. */
+void agent_session_forked(struct agent *agent, const struct profile_session *session);
 /* Its chain was fetched because we did not know it. */
 void agent_session_adopted(struct agent *agent, const struct profile_session *session);
 /* What is over by our own clock. */

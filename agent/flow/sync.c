@@ -28,6 +28,7 @@ void agent_sync_new_incarnation(struct agent *agent)
     log_event(LOG_WARN, "broker.restored", "incarnation=%s", log_id(agent->me.row.incarnation));
     profile_acks_clear(agent->store);
     profile_out_unaccepted_all(agent->store);
+    agent_chain_doubt_ends(agent);
     agent->prekeys_void = agent->prekeys_replace = true;
     profile_number_set(agent->store, COMPARE, 1, "the broker was put back: compare every chain");
 }
