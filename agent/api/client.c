@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "agent/api/line.h"
+#include "agent/api/passphrase.h"
 #include "agent/api/worker.h"
 #include "shared/base/clock.h"
 #include "shared/base/local.h"
@@ -273,6 +274,13 @@ static bool too_long(struct client *c, struct patience *patience)
     return true;
 }
 
+static bool signal_waits(void)
+{
+    struct pollfd fd = { .fd = signal_pipe[0], .events = POLLIN };
+
+    return poll(&fd, 1, 0) > 0 && (fd.revents & POLLIN);
+}
+
 static void nap(struct client *c)
 {
     struct pollfd fd = { .fd = signal_pipe[0], .events = POLLIN };
@@ -280,6 +288,29 @@ static void nap(struct client *c)
     poll(&fd, 1, TRY_MS);
     if (fd.revents & POLLIN)
         hear_signal(c);
+}
+
+/* A person may take long: meanwhile the profile is anybody's. */
+static void unwrap_key(struct client *c)
+{
+    struct buf passphrase;
+    bool given;
+
+    profile_unlock(c->profile);
+    passphrase_begin(&passphrase);
+    given = c->call->passphrase && c->call->passphrase(c->call->ctx, &passphrase, c->failure);
+    while (signal_waits())
+        hear_signal(c);
+    if (!c->finished && given) {
+        enum err e = profile_unwrap(c->profile, buf_bytes(&passphrase));
+
+        given = e == ERR_OK;
+        if (!given)
+            failure_of_err(c->failure, e, c->profile->name);
+    }
+    passphrase_end(&passphrase);
+    if (!c->finished && !given)
+        fail(c, c->failure->exit);
 }
 
 /* Until there is a connection, or the call is over. */
@@ -291,7 +322,9 @@ static void find_owner(struct client *c)
         enum err e = profile_lock(c->profile, c->command);
         int fd;
 
-        if (e == ERR_OK) {
+        if (e == ERR_OK && profile_wants_passphrase(c->profile)) {
+            unwrap_key(c);
+        } else if (e == ERR_OK) {
             become_owner(c);
         } else if (e != ERR_LOCKED) {
             failure_of_err(c->failure, e, c->profile->dir);

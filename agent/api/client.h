@@ -12,6 +12,7 @@
 
 #include "agent/api/failure.h"
 #include "agent/api/profile.h"
+#include "shared/base/bytes.h"
 
 struct client;
 
@@ -35,6 +36,9 @@ struct client_call {
     bool (*item)(void *ctx, json_t *object);
     void (*note)(void *ctx, const char *text);
     void (*detail)(void *ctx, const char *text); /* at once; others wait for the end */
+    /* Asks for the passphrase of a protected profile, which nobody owns while we ask; into a buffer
+     * of passphrase_begin().  False: `failure`.  NULL: there is nobody to ask. */
+    bool (*passphrase)(void *ctx, struct buf *out, struct failure *failure);
 };
 
 /*

@@ -30,6 +30,7 @@ static const struct row {
     { ERR_INTERNAL, 1, "internal", NULL, "report it with the output of -v" },
     { ERR_SCHEMA, 1, "internal", NULL, "report it with the output of -v" },
     { ERR_UNREACHABLE, 3, "broker_unreachable", NULL, "sealpost status" },
+    { ERR_PASSPHRASE, 4, "passphrase_wrong", NULL, "try again, or see SEALPOST_PASSPHRASE_FILE" },
     { ERR_AUTH, 4, "not_joined", "the broker does not know this agent's key",
       "ask the operator for an invite, then: sealpost join INVITE" },
     { ERR_CERT_REVOKED, 4, "revoked", NULL, "ask the operator" },

@@ -208,7 +208,7 @@ static const struct agent_ports making_ports = { .now_ms = real_now_ms,
                                                  .random = real_random,
                                                  .changed = port_changed };
 
-static enum err store_make(struct agent_store **store, const char *dir)
+static enum err store_make_raw(struct agent_store **store, const char *dir)
 {
     uint8_t key[AGENT_KEY_SIZE];
     enum err e;
@@ -216,8 +216,25 @@ static enum err store_make(struct agent_store **store, const char *dir)
     randombytes_buf(key, sizeof key);
     e = agent_store_create(store, dir, key);
     sodium_memzero(key, sizeof key);
-    if (e == ERR_EXISTS)
-        e = agent_store_open(store, dir);
+    return e == ERR_EXISTS ? agent_store_open(store, dir) : e;
+}
+
+static enum err store_make_wrapped(struct agent_store **store, struct profile *profile,
+                                   struct bytes passphrase)
+{
+    enum err e = profile_protect(profile, passphrase);
+
+    if (e == ERR_OK)
+        e = agent_store_create_with(store, profile->dir, profile->key);
+    return e == ERR_EXISTS ? agent_store_open_with(store, profile->dir, profile->key) : e;
+}
+
+static enum err store_make(struct agent_store **store, struct profile *profile,
+                           struct bytes passphrase)
+{
+    enum err e = passphrase.len ? store_make_wrapped(store, profile, passphrase)
+                                : store_make_raw(store, profile->dir);
+
     if (e == ERR_OK)
         agent_store_random(*store, real_random, NULL);
     return e;
@@ -247,11 +264,12 @@ static enum err identity_note(const struct profile *profile, struct agent_store 
     return e;
 }
 
-static enum err identity_make(const struct profile *profile, const char *name,
-                              const struct invite *invite, const struct agent_settings *settings)
+static enum err identity_make(struct profile *profile, const char *name,
+                              const struct invite *invite, struct bytes passphrase,
+                              const struct agent_settings *settings)
 {
     struct agent_store *store = NULL;
-    enum err e = store_make(&store, profile->dir);
+    enum err e = store_make(&store, profile, passphrase);
 
     if (e == ERR_OK)
         e = agent_identity_make(store, &making_ports, settings, bytes_of_text(name), invite);
@@ -268,7 +286,7 @@ static void exists_failure(const struct profile *profile, struct failure *failur
 }
 
 bool join_prepare(struct profile *profile, const char *name, const struct invite *invite,
-                  struct failure *failure)
+                  struct bytes passphrase, struct failure *failure)
 {
     struct agent_settings settings;
     enum err e;
@@ -285,7 +303,7 @@ bool join_prepare(struct profile *profile, const char *name, const struct invite
         return false;
     }
     if (e == ERR_OK)
-        e = identity_make(profile, name, invite, &settings);
+        e = identity_make(profile, name, invite, passphrase, &settings);
     profile_unlock(profile);
     if (e == ERR_EXISTS)
         exists_failure(profile, failure);

@@ -18,11 +18,11 @@ bool join_ask_name(const struct invite *invite, uint64_t timeout_ms,
                    char name[static NAME_MAX_LEN + 1], struct failure *failure);
 
 /*
- * Makes profile, keys and card; leaves the profile open, without its lock.  `fresh`: nothing of it
- * was there before.  False: `failure` (profile_exists, unsafe_permissions …).
+ * Makes profile, keys and card; leaves the profile open, without its lock.  `passphrase`: wraps the
+ * profile's key; length 0: none.  False: `failure` (profile_exists, unsafe_permissions …).
  */
 bool join_prepare(struct profile *profile, const char *name, const struct invite *invite,
-                  struct failure *failure);
+                  struct bytes passphrase, struct failure *failure);
 
 /* Takes a refused beginning away again, unless the agent was enrolled after all. */
 void join_undo(struct profile *profile);

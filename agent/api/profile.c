@@ -4,12 +4,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "agent/store/key.h"
 #include "shared/base/files.h"
 #include "shared/base/log.h"
 #include "shared/base/text.h"
@@ -277,6 +279,7 @@ void profile_close(struct profile *profile)
         close(profile->dir_fd);
     free(profile->name);
     free(profile->dir);
+    sodium_free(profile->key);
     *profile = (struct profile){ .dir_fd = -1, .lock_fd = -1 };
 }
 
@@ -317,6 +320,38 @@ void profile_owner(const struct profile *profile, pid_t *pid, char command[stati
         snprintf(command, 80, "%.*s", (int)strcspn(end + (*end == ' '), "\n"), end + (*end == ' '));
     }
     buf_free(&text);
+}
+
+/* ------------------------------------------------------------------ the passphrase */
+
+bool profile_wants_passphrase(const struct profile *profile)
+{
+    return !profile->key && agent_key_is_wrapped(profile->dir_fd);
+}
+
+enum err profile_unwrap(struct profile *profile, struct bytes passphrase)
+{
+    uint8_t *key = sodium_malloc(AGENT_KEY_SIZE);
+    enum err e = key ? agent_key_read(profile->dir_fd, passphrase, key) : ERR_NOMEM;
+
+    if (e == ERR_OK) {
+        sodium_free(profile->key);
+        profile->key = key;
+    } else {
+        sodium_free(key);
+    }
+    return e;
+}
+
+enum err profile_protect(struct profile *profile, struct bytes passphrase)
+{
+    uint8_t key[AGENT_KEY_SIZE];
+    enum err e;
+
+    randombytes_buf(key, sizeof key);
+    e = agent_key_make(profile->dir_fd, key, passphrase);
+    sodium_memzero(key, sizeof key);
+    return e == ERR_OK || e == ERR_EXISTS ? profile_unwrap(profile, passphrase) : e;
 }
 
 /* ------------------------------------------------------------------ what others may know */

@@ -11,6 +11,7 @@
 #include <sys/types.h>
 
 #include "agent/api/failure.h"
+#include "shared/base/bytes.h"
 
 #define PROFILE_SOCKET   "agent.sock"
 #define PROFILE_LOCK     "lock"
@@ -20,6 +21,7 @@ struct profile {
     char *name, *dir; /* owned */
     int dir_fd;       /* -1: not open */
     int lock_fd;      /* -1: not ours */
+    uint8_t *key;     /* owned, locked in memory: the key that a passphrase has opened; or NULL */
 };
 
 /* Every profile of this account that was joined, sorted; free with profile_list_free(). */
@@ -42,7 +44,7 @@ bool profile_make(struct profile *profile, struct failure *failure);
 bool profile_open(struct profile *profile, struct failure *failure);
 bool profile_exists(const struct profile *profile);
 
-/* Gives the lock back, closes, frees. */
+/* Gives the lock back, closes, wipes, frees. */
 void profile_close(struct profile *profile);
 
 /* Becomes the owner; `command` is noted for others.  ERR_LOCKED, ERR_UNSAFE, ERR_IO. */
@@ -57,6 +59,16 @@ void profile_owner(const struct profile *profile, pid_t *pid, char command[stati
  */
 json_t *profile_identity_read(const struct profile *profile);
 enum err profile_identity_write(const struct profile *profile, const json_t *identity);
+
+/* ------------------------------------------------------------------ the passphrase */
+
+/* Does agent.key want a passphrase that has not been given yet? */
+bool profile_wants_passphrase(const struct profile *profile);
+/* Opens agent.key with it.  ERR_PASSPHRASE: it is wrong.  Takes half a second. */
+enum err profile_unwrap(struct profile *profile, struct bytes passphrase);
+/* A new profile's key is drawn and wrapped; one that is there already is opened.  The caller has
+ * the lock. */
+enum err profile_protect(struct profile *profile, struct bytes passphrase);
 
 /* Removes everything of a profile that never was anybody; the caller has the lock. */
 void profile_erase(struct profile *profile);

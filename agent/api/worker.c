@@ -223,7 +223,9 @@ static enum err agent_open(struct worker *worker)
     struct agent_store *store = NULL;
     enum err e;
 
-    e = agent_store_open(&store, worker->profile->dir);
+    e = worker->profile->key
+            ? agent_store_open_with(&store, worker->profile->dir, worker->profile->key)
+            : agent_store_open(&store, worker->profile->dir);
     if (e == ERR_OK)
         e = agent_new(&worker->agent, &store, &worker->ports, &worker->settings);
     agent_store_close(&store);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/api/passphrase.h"
 #include "shared/base/log.h"
 #include "shared/base/text.h"
 
@@ -49,6 +50,38 @@ static void print_detail(void *ctx, const char *text)
     out_detail(cmd->cli, "%s", text);
 }
 
+bool cmd_passphrase(struct cli *cli, const char *profile, bool again, struct buf *out,
+                    struct failure *failure)
+{
+    struct buf second;
+    char question[128];
+
+    if (passphrase_of_file(out, failure))
+        return failure->exit == 0;
+    snprintf(question, sizeof question, "%sassphrase of %.64s:", again ? "New p" : "P", profile);
+    if (out_ask_secret(cli, question, out) != ERR_OK) {
+        failure_set(failure, 4, "passphrase_needed",
+                    "name a file with it in " PASSPHRASE_FILE_VARIABLE,
+                    "profile %.64s: there is no terminal to ask for the passphrase", profile);
+        return false;
+    }
+    if (passphrase_is_bad(out, failure) || !again)
+        return failure->exit == 0;
+    passphrase_begin(&second);
+    if (out_ask_secret(cli, "The same again:", &second) != ERR_OK
+        || !bytes_equal(buf_bytes(out), buf_bytes(&second)))
+        failure_set(failure, 2, "bad_value", NULL, "the two are not the same");
+    passphrase_end(&second);
+    return failure->exit == 0;
+}
+
+static bool ask_passphrase(void *ctx, struct buf *out, struct failure *failure)
+{
+    struct cmd *cmd = ctx;
+
+    return cmd_passphrase(cmd->cli, cmd->profile->name, false, out, failure);
+}
+
 bool cmd_init(struct cmd *cmd, struct cli *cli, const char *call)
 {
     uint64_t timeout_ms;
@@ -67,6 +100,7 @@ bool cmd_init(struct cmd *cmd, struct cli *cli, const char *call)
         .item = print_item,
         .note = print_note,
         .detail = print_detail,
+        .passphrase = ask_passphrase,
     };
     return true;
 }
@@ -132,6 +166,7 @@ int cmd_run_on(struct cmd *cmd, struct profile *profile, struct failure *failure
     int exit;
 
     cmd->call.ctx = cmd;
+    cmd->profile = profile;
     client_signals(cmd->stays);
     exit = client_run(client, &cmd->call, failure);
     if (cmd->table)

@@ -16,7 +16,8 @@ struct cmd {
     struct cli *cli;
     struct client_call call;
     char command[80];
-    bool stays; /* serves other commands while it runs */
+    const struct profile *profile; /* borrowed: while it runs */
+    bool stays;                    /* serves other commands while it runs */
     /* Of every object, before it is printed: what a hand-over must know; NULL: nothing. */
     void (*seen)(struct cmd *cmd, json_t *object);
     /* Text of one object; NULL: nothing. */
@@ -42,6 +43,11 @@ void cmd_free(struct cmd *cmd);
 
 /* -a and its relatives.  False: `exit` after the error was told. */
 bool cmd_profile(struct cli *cli, struct profile *profile, int *exit);
+
+/* The passphrase of a profile, from its file or the terminal; `again`: a new one is typed twice.
+ * Into a buffer of passphrase_begin().  False: `failure`. */
+bool cmd_passphrase(struct cli *cli, const char *profile, bool again, struct buf *out,
+                    struct failure *failure);
 
 /* Prints in the form asked for. */
 int cmd_failure(struct cli *cli, const struct failure *failure);

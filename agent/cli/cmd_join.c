@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "agent/api/join.h"
+#include "agent/api/passphrase.h"
 #include "agent/cli/cmd.h"
 #include "agent/cli/print.h"
 #include "agent/cli/verbs.h"
@@ -268,6 +269,30 @@ static int enrol(struct joining *j, struct profile *profile)
     return exit;
 }
 
+/* What is begun goes on as it was begun: with its passphrase, or without one. */
+static bool go_on(struct joining *j, struct profile *profile, struct failure *failure)
+{
+    if (!profile_open(profile, failure))
+        return false;
+    if (!cli_has(j->cli, "passphrase") || profile_wants_passphrase(profile))
+        return true;
+    failure_set(failure, 4, "profile_exists", "sealpost join -a OTHER INVITE --passphrase",
+                "profile %.64s was made without a passphrase", profile->name);
+    return false;
+}
+
+static bool prepare(struct joining *j, struct profile *profile, struct failure *failure)
+{
+    bool wanted = cli_has(j->cli, "passphrase"), ok;
+    struct buf passphrase;
+
+    passphrase_begin(&passphrase);
+    ok = (!wanted || cmd_passphrase(j->cli, j->profile, true, &passphrase, failure))
+         && join_prepare(profile, j->name, &j->invite, buf_bytes(&passphrase), failure);
+    passphrase_end(&passphrase);
+    return ok;
+}
+
 static int join_as(struct joining *j)
 {
     struct profile profile;
@@ -275,8 +300,7 @@ static int join_as(struct joining *j)
     int exit;
 
     if (!profile_name(&profile, j->profile, &failure)
-        || !(j->again ? profile_open(&profile, &failure)
-                      : join_prepare(&profile, j->name, &j->invite, &failure)))
+        || !(j->again ? go_on(j, &profile, &failure) : prepare(j, &profile, &failure)))
         exit = cmd_failure(j->cli, &failure);
     else
         exit = enrol(j, &profile);

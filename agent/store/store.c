@@ -10,6 +10,7 @@
 
 #include "agent/crypto/seal.h"
 #include "agent/store/inner.h"
+#include "agent/store/key.h"
 #include "shared/base/files.h"
 #include "shared/base/log.h"
 #include "shared/db/clean.h"
@@ -122,24 +123,27 @@ static enum err restrict_file(int dir_fd)
     return e;
 }
 
-static enum err read_key(int dir_fd, uint8_t key[static AGENT_KEY_SIZE])
+static bool has_database(int dir_fd)
 {
-    struct buf file = { 0 };
-    enum err e = file_read_secret(dir_fd, AGENT_KEY_FILE, AGENT_KEY_SIZE, &file);
+    return faccessat(dir_fd, AGENT_STORE_FILE, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
 
-    if (e == ERR_OK && file.len != AGENT_KEY_SIZE)
-        e = ERR_CORRUPT;
-    if (e == ERR_OK)
-        memcpy(key, file.at, AGENT_KEY_SIZE);
-    buf_wipe(&file);
-    buf_free(&file);
+static enum err create_file(struct agent_store **out, int dir_fd, const char *dir,
+                            const uint8_t key[static AGENT_KEY_SIZE])
+{
+    char path[PATH_MAX];
+    enum err e;
+
+    database_path(path, dir);
+    e = open_file(out, path, true, key);
+    if (e == ERR_OK && (e = restrict_file(dir_fd)) != ERR_OK)
+        agent_store_close(out);
     return e;
 }
 
 enum err agent_store_create(struct agent_store **out, const char *dir,
                             const uint8_t key[static AGENT_KEY_SIZE])
 {
-    char path[PATH_MAX];
     uint8_t kept[AGENT_KEY_SIZE];
     int dir_fd = -1;
     enum err e = dir_open(dir, 0700, &dir_fd);
@@ -147,27 +151,59 @@ enum err agent_store_create(struct agent_store **out, const char *dir,
     *out = NULL;
     if (e != ERR_OK)
         return e;
-    if (faccessat(dir_fd, AGENT_STORE_FILE, F_OK, AT_SYMLINK_NOFOLLOW) == 0) {
+    if (has_database(dir_fd)) {
         close(dir_fd);
         return ERR_EXISTS;
     }
     /* The key first: a database without its key could never be opened again. */
-    e = file_create(dir_fd, AGENT_KEY_FILE, 0600, bytes_of(key, AGENT_KEY_SIZE));
+    e = agent_key_make(dir_fd, key, bytes_of(NULL, 0));
     if (e == ERR_OK || e == ERR_EXISTS)
-        e = read_key(dir_fd, kept);
+        e = agent_key_read(dir_fd, bytes_of(NULL, 0), kept);
+    if (e == ERR_OK)
+        e = create_file(out, dir_fd, dir, kept);
+    sodium_memzero(kept, sizeof kept);
+    close(dir_fd);
+    return e;
+}
+
+enum err agent_store_create_with(struct agent_store **out, const char *dir,
+                                 const uint8_t key[static AGENT_KEY_SIZE])
+{
+    int dir_fd = -1;
+    enum err e = dir_open(dir, 0700, &dir_fd);
+
+    *out = NULL;
+    if (e != ERR_OK)
+        return e;
+    if (has_database(dir_fd))
+        e = ERR_EXISTS;
+    else
+        e = create_file(out, dir_fd, dir, key);
+    close(dir_fd);
+    return e;
+}
+
+enum err agent_store_open_with(struct agent_store **out, const char *dir,
+                               const uint8_t key[static AGENT_KEY_SIZE])
+{
+    char path[PATH_MAX];
+    int dir_fd = -1;
+    enum err e = dir_open(dir, 0700, &dir_fd);
+
+    *out = NULL;
+    if (e != ERR_OK)
+        return e;
+    if (!has_database(dir_fd))
+        e = ERR_NOT_FOUND;
     database_path(path, dir);
     if (e == ERR_OK)
-        e = open_file(out, path, true, kept);
-    if (e == ERR_OK && (e = restrict_file(dir_fd)) != ERR_OK)
-        agent_store_close(out);
-    sodium_memzero(kept, sizeof kept);
+        e = open_file(out, path, false, key);
     close(dir_fd);
     return e;
 }
 
 enum err agent_store_open(struct agent_store **out, const char *dir)
 {
-    char path[PATH_MAX];
     uint8_t key[AGENT_KEY_SIZE];
     int dir_fd = -1;
     enum err e = dir_open(dir, 0700, &dir_fd);
@@ -175,13 +211,9 @@ enum err agent_store_open(struct agent_store **out, const char *dir)
     *out = NULL;
     if (e != ERR_OK)
         return e;
-    if (faccessat(dir_fd, AGENT_STORE_FILE, F_OK, AT_SYMLINK_NOFOLLOW) != 0)
-        e = ERR_NOT_FOUND;
+    e = has_database(dir_fd) ? agent_key_read(dir_fd, bytes_of(NULL, 0), key) : ERR_NOT_FOUND;
     if (e == ERR_OK)
-        e = read_key(dir_fd, key);
-    database_path(path, dir);
-    if (e == ERR_OK)
-        e = open_file(out, path, false, key);
+        e = agent_store_open_with(out, dir, key);
     sodium_memzero(key, sizeof key);
     close(dir_fd);
     return e;

@@ -25,9 +25,16 @@ struct agent_store;
 enum err agent_store_create(struct agent_store **out, const char *dir,
                             const uint8_t key[static AGENT_KEY_SIZE]);
 
+/* The same with a key whose file is there already (agent/store/key.h). */
+enum err agent_store_create_with(struct agent_store **out, const char *dir,
+                                 const uint8_t key[static AGENT_KEY_SIZE]);
+
 /* ERR_NOT_FOUND: no profile here.  ERR_UNSAFE: the key file's permissions.  ERR_CORRUPT: another
- * key. ERR_STORE_NEWER. */
+ * key.  ERR_STORE_NEWER.  ERR_PASSPHRASE: the key is wrapped. */
 enum err agent_store_open(struct agent_store **out, const char *dir);
+/* With a key at hand; the key file is not looked at. */
+enum err agent_store_open_with(struct agent_store **out, const char *dir,
+                               const uint8_t key[static AGENT_KEY_SIZE]);
 
 /* Without a file, for tests. */
 enum err agent_store_memory(struct agent_store **out, const uint8_t key[static AGENT_KEY_SIZE]);

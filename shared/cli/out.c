@@ -1,6 +1,8 @@
 #include "shared/cli/out.h"
 
 #include <errno.h>
+#include <signal.h>
+#include <sodium.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,6 +12,8 @@
 
 #include "shared/base/text.h"
 #include "shared/cli/internal.h"
+
+#define SECRET_MAX 1024 /* of what is typed without echo; the rest is lost */
 
 void out_raw(struct cli *cli, struct bytes bytes)
 {
@@ -205,20 +209,47 @@ enum out_answer out_ask(struct cli *cli, const char *question)
     return line[0] == 'y' || line[0] == 'Y' ? OUT_YES : OUT_NO;
 }
 
+static volatile sig_atomic_t interrupted_by;
+
+static void note_signal(int number)
+{
+    interrupted_by = number;
+}
+
+/* What is typed grows within one piece of memory: no copies are left behind. */
+static void read_secret(struct buf *out)
+{
+    size_t most = out->len + SECRET_MAX;
+    char c;
+
+    buf_extend(out, SECRET_MAX);
+    out->len -= SECRET_MAX;
+    while (!interrupted_by && read(0, &c, 1) == 1 && c != '\n')
+        if (out->len < most)
+            buf_append(out, &c, 1);
+    sodium_memzero(&c, 1);
+}
+
 enum err out_ask_secret(struct cli *cli, const char *question, struct buf *out)
 {
+    struct sigaction action = { .sa_handler = note_signal }, on_int, on_term;
     struct termios before, silent;
-    char c;
 
     if (cli_has(cli, "no-input") || !isatty(0) || !isatty(2) || tcgetattr(0, &before) != 0)
         return ERR_UNSUPPORTED;
     silent = before;
     silent.c_lflag &= ~(tcflag_t)ECHO;
+    interrupted_by = 0;
+    sigaction(SIGINT, &action, &on_int);
+    sigaction(SIGTERM, &action, &on_term);
     fprintf(stderr, "%s ", question);
     tcsetattr(0, TCSAFLUSH, &silent);
-    while (read(0, &c, 1) == 1 && c != '\n')
-        buf_append(out, &c, 1);
+    read_secret(out);
     tcsetattr(0, TCSAFLUSH, &before);
     fputc('\n', stderr);
+    sigaction(SIGINT, &on_int, NULL);
+    sigaction(SIGTERM, &on_term, NULL);
+    if (interrupted_by)
+        raise(interrupted_by); /* the terminal echoes again: now it may end us */
     return ERR_OK;
 }

@@ -60,7 +60,8 @@ void table_print(struct cli *cli, struct out_table **table, const char *nothing)
 enum out_answer { OUT_YES, OUT_NO, OUT_NEEDS_YES };
 enum out_answer out_ask(struct cli *cli, const char *question);
 
-/* A line without echo from the terminal, for secrets; the caller wipes.  ERR_UNSUPPORTED: none. */
+/* A line without echo from the terminal, for secrets, at most 1,024 bytes of it; the caller wipes.
+ * A signal finds the terminal as it was before.  ERR_UNSUPPORTED: no terminal. */
 enum err out_ask_secret(struct cli *cli, const char *question, struct buf *out);
 
 #endif
