@@ -347,6 +347,17 @@ json_t *object_alarm(const struct alarm_info *alarm, const char *message, const 
     return object;
 }
 
+json_t *object_check(const char *name, const char *result, const char *detail, const char *hint)
+{
+    json_t *object = out_object("check");
+
+    out_text(object, "name", name);
+    out_text(object, "result", result);
+    out_text(object, "detail", detail);
+    out_text(object, "hint", hint && *hint ? hint : NULL);
+    return object;
+}
+
 json_t *object_left(const struct agent_self *self, bool erased)
 {
     json_t *object = out_object("left");

@@ -28,6 +28,8 @@ json_t *object_incoming(const struct incoming_info *info, enum object_detail det
 json_t *object_trace_out(const struct outgoing_info *info, uint64_t peer_seen_ms);
 json_t *object_trace_in(const struct incoming_info *info, uint64_t peer_seen_ms);
 
+/* `result`: ok, warn or fail. */
+json_t *object_check(const char *name, const char *result, const char *detail, const char *hint);
 /* One session; one request that waits, with its words if `text`. */
 json_t *object_session(const struct session_info *session);
 json_t *object_request(const struct request_info *request, bool text);

@@ -5,7 +5,7 @@
 #define API_VERBS_H
 #include "agent/api/call.h"
 
-extern const struct call_verb call_join, call_whoami, call_status, call_reload;
+extern const struct call_verb call_join, call_whoami, call_status, call_check, call_reload;
 extern const struct call_verb call_send;
 extern const struct call_verb call_recv;
 extern const struct call_verb call_inbox, call_show, call_ack;

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "agent/api/object.h"
 #include "agent/cli/cmd.h"
 #include "agent/cli/print.h"
 #include "agent/cli/verbs.h"
@@ -76,10 +77,69 @@ static void print_status(struct cmd *cmd, json_t *object)
     print_problems(cmd->cli, object);
 }
 
+/* ------------------------------------------------------------------ --check */
+
+static void print_check(struct cmd *cmd, json_t *object)
+{
+    out_print(cmd->cli, "%-4s  %-11s  ", member_text(object, "result"),
+              member_text(object, "name"));
+    print_escaped(cmd->cli, member_text(object, "detail"));
+    if (!member_null(object, "hint")) {
+        out_print(cmd->cli, "; next: ");
+        print_escaped(cmd->cli, member_text(object, "hint"));
+    }
+    out_print(cmd->cli, "\n");
+}
+
+/* What kept the other checks from being made is the one that failed. */
+static int failed_early(struct cmd *cmd, const struct failure *failure)
+{
+    const char *name = strcmp(failure->code, "unsafe_permissions") == 0 ? "permissions"
+                       : strcmp(failure->code, "store_error") == 0      ? "store"
+                                                                        : NULL;
+    json_t *object;
+
+    if (!name)
+        return cmd_failure(cmd->cli, failure);
+    object = object_check(name, "fail", failure->message, failure->hint);
+    if (cli_json(cmd->cli)) {
+        out_json(cmd->cli, object);
+    } else {
+        print_check(cmd, object);
+        json_decref(object);
+    }
+    return 1;
+}
+
+static int check(struct cli *cli)
+{
+    struct failure failure = { 0 };
+    struct profile profile;
+    char note[256];
+    struct cmd cmd;
+    int exit = 0;
+
+    if (!cmd_init(&cmd, cli, "check"))
+        return cli_wrong_use(cli);
+    cmd.text = print_check;
+    if (profile_choose(&profile, cli_flag(cli, "agent"), note, &failure))
+        exit = cmd_run_on(&cmd, &profile, &failure);
+    else
+        cmd_free(&cmd);
+    profile_close(&profile);
+    if (note[0])
+        out_note(cli, "%s", note);
+    if (failure.exit && strcmp(failure.code, "output_closed") != 0)
+        exit = failed_early(&cmd, &failure);
+    return exit;
+}
+
 int cmd_status(struct cli *cli)
 {
     struct cmd cmd;
 
+    if (cli_has(cli, "check"))
+        return check(cli);
     if (!cmd_init(&cmd, cli, "status"))
         return cli_wrong_use(cli);
     cmd.text = print_status;

@@ -102,9 +102,12 @@ struct agent_link {
     uint64_t rtt_ms; /* of the last PING or HELLO */
     bool rtt_known;
     uint64_t retry_after_ms; /* what the broker asked for with the refusal */
+    uint64_t pongs;          /* PINGs answered on this connection */
 };
 
 void agent_link_get(const struct agent *agent, struct agent_link *out);
+/* One question and answer now; `pongs` of the link counts the answers.  No effect but UP. */
+void agent_ping(struct agent *agent);
 
 /* The broker's word on how much can be sent at once etc. is obeyed inside. */
 
@@ -442,6 +445,16 @@ enum err agent_thread_each(struct agent *agent, const uint8_t thread[static 16],
                            void (*each)(void *ctx, const struct outgoing_info *out,
                                         const struct incoming_info *in),
                            void *ctx);
+
+/* ------------------------------------------------------------------ the store */
+
+struct agent_checked {
+    uint64_t values; /* sealed ones that open */
+    char why[160];   /* what is wrong; empty: nothing */
+};
+
+/* Reads everything once.  ERR_CORRUPT: `why` names the first thing that is wrong.  ERR_STORE. */
+enum err agent_check_store(struct agent *agent, struct agent_checked *out);
 
 /* ------------------------------------------------------------------ counts and alarms */
 

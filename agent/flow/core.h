@@ -77,6 +77,7 @@ struct agent_conn {
     uint64_t told_ms, told_at_ms; /* the broker's clock, and the elapsed one at that moment */
     uint64_t rtt_ms;
     bool rtt_known;
+    uint64_t pongs;
     uint64_t retry_after_ms;
 };
 

@@ -81,6 +81,7 @@ static void note_times(struct agent *agent, const struct agent_asked *asked,
     if (asked->verb == VERB_PING || asked->verb == VERB_HELLO) {
         link->rtt_ms = agent_elapsed(agent) - asked->sent_ms;
         link->rtt_known = true;
+        link->pongs += asked->verb == VERB_PING;
     }
     link->retry_after_ms = code != ERR_OK && MESSAGE_HAS(message, after_ms) ? message->after_ms : 0;
 }

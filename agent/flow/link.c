@@ -540,6 +540,12 @@ uint64_t agent_link_next_ms(const struct agent *agent)
     return NEVER;
 }
 
+void agent_ping(struct agent *agent)
+{
+    if (agent_is_up(agent) && !agent->link.pinged)
+        ping(agent);
+}
+
 void agent_link_get(const struct agent *agent, struct agent_link *out)
 {
     const struct agent_conn *link = &agent->link;
@@ -556,5 +562,6 @@ void agent_link_get(const struct agent *agent, struct agent_link *out)
         .rtt_ms = link->rtt_ms,
         .rtt_known = link->rtt_known,
         .retry_after_ms = link->retry_after_ms,
+        .pongs = link->pongs,
     };
 }

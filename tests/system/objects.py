@@ -73,6 +73,10 @@ OBJECTS = {
         "circles": "[s]", "gen": "i?", "head": "x64",
     },
     "alarm": {"code": "s", "peer": "s?", "message": "s", "hint": "s"},
+    "check": {
+        "name": "reach|broker_key|clock|permissions|store|prekeys|certificate|log|round_trip",
+        "result": "ok|warn|fail", "detail": "s", "hint": "s?",
+    },
     "left": {"agent": "s", "erased": "b"},
     "status": {
         "agent": "s", "fingerprint": "f", "broker": "s", "connected": "b", "rtt_ms": "i?", "clock_skew_ms": "i?",
