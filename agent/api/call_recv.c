@@ -2,13 +2,14 @@
  * recv - take new messages, oldest first, one after the other: handed, printed by the command, done
  *        (docs: cli 3.2).
  *
- * Parameters   wait, follow, no_ack (switches), count?, from? (list of PEER), and what a hand-over
- *              brings: given (how many were printed), skip (ids printed and left unread)
- * Items        `message`, each to be taken
+ * Parameters   wait, follow, no_ack, events (switches), count?, from? (list of PEER), and what a
+ *              hand-over brings: given (how many were printed), skip (ids printed and left unread)
+ * Items        `message`, each to be taken; with events what happens besides (api/events.h)
  */
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/api/events.h"
 #include "agent/api/object.h"
 #include "agent/api/verbs.h"
 #include "shared/base/text.h"
@@ -16,13 +17,14 @@
 #define NETWORK_MS 5000
 
 struct receiving {
-    bool wait, follow, no_ack;
+    bool wait, follow, no_ack, events;
     uint64_t count, given; /* how many at most; how many were printed */
     bool from_known;       /* names of --from are resolved */
     uint8_t (*from)[32];   /* owned */
     size_t from_count;
     uint64_t catch_up_ms; /* with --wait: until when the rest of what waits may come */
     bool told_down;
+    uint64_t news; /* number of the last one told */
 };
 
 static void recv_start(struct call *call)
@@ -34,6 +36,8 @@ static void recv_start(struct call *call)
     r->wait = call_flag(call, "wait");
     r->follow = call_flag(call, "follow");
     r->no_ack = call_flag(call, "no_ack");
+    r->events = call_flag(call, "events");
+    r->news = events_newest(call);
     r->count = call_number(call, "count", UINT64_MAX);
     r->given = call_number(call, "given", 0);
     r->catch_up_ms = UINT64_MAX;
@@ -209,6 +213,8 @@ static void recv_step(struct call *call)
 {
     struct receiving *r = call->state;
 
+    if (r->events)
+        r->news = events_tell(call, r->news);
     if (call->awaits_took || !know_senders(call, r))
         return;
     if (r->given >= r->count) {

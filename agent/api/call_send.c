@@ -3,8 +3,9 @@
  *
  * Parameters   to | answer_to (id of the message answered: its sender is meant), id (the command's
  * own, so that a hand-over between commit and answer doubles nothing), body_b64, media_type,
- *              reply_to?, wait? (queued stored delivered)
- * Items        one `outgoing`
+ *              reply_to?, wait? (queued stored delivered replied), and what a hand-over brings:
+ *              given (the answer was printed)
+ * Items        one `outgoing`; with replied the answer, a `message` to be taken
  */
 #include <sodium.h>
 #include <stdio.h>
@@ -18,9 +19,10 @@
 #define WAIT_WORD_MS      5000 /* without --wait */
 #define WAIT_STORED_MS    30000
 #define WAIT_DELIVERED_MS 60000
+#define WAIT_REPLIED_MS   600000
 
 struct sending {
-    enum { WAIT_ANY, WAIT_QUEUED, WAIT_STORED, WAIT_DELIVERED } wait;
+    enum { WAIT_ANY, WAIT_QUEUED, WAIT_STORED, WAIT_DELIVERED, WAIT_REPLIED } wait;
     uint8_t id[16], to[32], reply_to[16];
     bool has_reply_to, committed, found;
     struct buf body; /* owned */
@@ -78,15 +80,20 @@ static void send_start(struct call *call)
     const char *reply_to = call_text(call, "reply_to");
     bool incoming;
 
-    s->wait = !wait                         ? WAIT_ANY
-              : strcmp(wait, "queued") == 0 ? WAIT_QUEUED
-              : strcmp(wait, "stored") == 0 ? WAIT_STORED
-                                            : WAIT_DELIVERED;
+    s->wait = !wait                          ? WAIT_ANY
+              : strcmp(wait, "queued") == 0  ? WAIT_QUEUED
+              : strcmp(wait, "stored") == 0  ? WAIT_STORED
+              : strcmp(wait, "replied") == 0 ? WAIT_REPLIED
+                                             : WAIT_DELIVERED;
     if (s->wait == WAIT_QUEUED)
         call->offline = true;
     if (!id || hex_decode(s->id, sizeof s->id, id, strlen(id)) != ERR_OK || (!to && !answer_to)
         || !body_take(call, s)) {
         call_fail_err(call, ERR_INTERNAL, "send");
+        return;
+    }
+    if (call_number(call, "given", 0) > 0) {
+        call_end(call, 0); /* an earlier owner has seen to everything */
         return;
     }
     if (answer_to) {
@@ -106,6 +113,7 @@ static uint64_t word_deadline(const struct call *call, const struct sending *s)
 {
     return call_deadline(call, s->wait == WAIT_STORED      ? WAIT_STORED_MS
                                : s->wait == WAIT_DELIVERED ? WAIT_DELIVERED_MS
+                               : s->wait == WAIT_REPLIED   ? WAIT_REPLIED_MS
                                                            : WAIT_WORD_MS);
 }
 
@@ -335,7 +343,9 @@ static void end_queued(struct call *call, struct sending *s, const struct outgoi
 
 static void end_timeout(struct call *call, struct sending *s, const struct outgoing_info *info)
 {
-    const char *want = s->wait == WAIT_DELIVERED ? "delivered" : "stored";
+    const char *want = s->wait == WAIT_DELIVERED ? "delivered not reached"
+                       : s->wait == WAIT_REPLIED ? "no answer"
+                                                 : "stored not reached";
     char hint[64], hex[33], within[SHORT_TEXT_SIZE];
     struct failure failure;
 
@@ -349,8 +359,8 @@ static void end_timeout(struct call *call, struct sending *s, const struct outgo
     snprintf(hint, sizeof hint, "sealpost trace %.8s", hex);
     duration_text(within, call->now_ms - call->started_ms);
     if (call->reached)
-        failure_set(&failure, 5, "timeout", hint, "%s not reached within %s; the message stays %s",
-                    want, within, object_out_state(info->state));
+        failure_set(&failure, 5, "timeout", hint, "%s within %s; the message stays %s", want,
+                    within, object_out_state(info->state));
     else
         call_link_failure(call, &failure);
     fail_about(call, s, &failure);
@@ -424,11 +434,90 @@ static void wait_any(struct call *call, struct sending *s, const struct outgoing
     }
 }
 
+/* ------------------------------------------------------------------ the answer */
+
+/* Somebody else may have taken it meanwhile: it is the answer all the same. */
+struct answer_search {
+    struct call *call;
+    const struct sending *s;
+    json_t *outgoing; /* borrowed: goes before the answer */
+    bool found;
+};
+
+static void find_done(void *ctx, const struct outgoing_info *out, const struct incoming_info *in)
+{
+    struct answer_search *search = ctx;
+
+    (void)out;
+    if (search->found || !in || (in->state != IN_DONE && in->state != IN_FAILED)
+        || !in->has_reply_to || memcmp(in->reply_to, search->s->id, 16) != 0
+        || memcmp(in->from_aid, search->s->to, 32) != 0)
+        return;
+    search->found = true;
+    call_item(search->call, json_incref(search->outgoing));
+    call_item(search->call, object_incoming(in, OBJECT_BODY));
+}
+
+/* Takes the first unread one. */
+static bool take_answer(struct call *call, struct sending *s, const struct outgoing_info *info)
+{
+    const struct incoming_filter filter = {
+        .unread = true, .from = (const uint8_t(*)[32])s->to, .from_count = 1, .reply_to = s->id
+    };
+    struct incoming_info answer;
+    size_t skip_count;
+    const uint8_t(*skip)[16] = call->host->hands(call->host, &skip_count);
+    enum err e = agent_take(call->agent, &filter, skip, skip_count, &answer);
+
+    if (e == ERR_NOT_FOUND)
+        return false;
+    if (e != ERR_OK) {
+        call_fail_err(call, e, "inbox");
+        return true;
+    }
+    give(call, info);
+    call_item_to_take(call, object_incoming(&answer, OBJECT_BODY), answer.id);
+    return true;
+}
+
+static bool give_answer(struct call *call, struct sending *s, const struct outgoing_info *info)
+{
+    struct answer_search search = { .call = call, .s = s };
+    json_t *outgoing = object_outgoing(info, OBJECT_PLAIN);
+    uint8_t thread[16];
+
+    memcpy(thread, info->thread, sizeof thread);
+    if (take_answer(call, s, info)) {
+        json_decref(outgoing);
+        return true;
+    }
+    search.outgoing = outgoing;
+    agent_thread_each(call->agent, thread, find_done, &search);
+    json_decref(outgoing);
+    if (search.found)
+        call_end(call, 0);
+    return search.found;
+}
+
+static void send_took(struct call *call, const uint8_t id[static 16])
+{
+    enum err e = agent_settle(call->agent, id, IN_DONE);
+
+    if (e != ERR_OK && e != ERR_NOT_FOUND)
+        call_fail_err(call, e, "inbox");
+    call_hand_drop(call, id);
+    call_end(call, 0);
+}
+
+/* ------------------------------------------------------------------ with --wait */
+
 static void wait_state(struct call *call, struct sending *s, const struct outgoing_info *info)
 {
     struct failure failure;
 
-    if (rank(info->state) >= (s->wait == WAIT_DELIVERED ? 2 : 1)) {
+    if (s->wait == WAIT_REPLIED && give_answer(call, s, info))
+        return;
+    if (s->wait != WAIT_REPLIED && rank(info->state) >= (s->wait == WAIT_DELIVERED ? 2 : 1)) {
         give(call, info);
         note_consent(call, s, info);
         call_end(call, 0);
@@ -448,6 +537,8 @@ static void send_step(struct call *call)
     struct outgoing_info info;
     enum err e;
 
+    if (call->awaits_took)
+        return;
     if (!s->committed && agent_outgoing_get(call->agent, s->id, &info) == ERR_OK) {
         /* an earlier owner has committed it and ended before it could say so */
         memcpy(s->to, info.to_aid, sizeof s->to);
@@ -484,5 +575,6 @@ const struct call_verb call_send = {
     .state_len = sizeof(struct sending),
     .start = send_start,
     .step = send_step,
+    .took = send_took,
     .stop = send_stop,
 };

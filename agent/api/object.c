@@ -347,6 +347,28 @@ json_t *object_alarm(const struct alarm_info *alarm, const char *message, const 
     return object;
 }
 
+json_t *object_receipt(const uint8_t id[static 16], struct bytes to, enum outgoing_state state,
+                       uint64_t at_ms)
+{
+    json_t *object = out_object("receipt");
+
+    out_hex(object, "id", id, 16);
+    out_bytes_text(object, "to", to);
+    out_text(object, "state", object_out_state(state));
+    out_time(object, "at", at_ms);
+    return object;
+}
+
+json_t *object_link(bool up, struct bytes broker, const char *reason)
+{
+    json_t *object = out_object("link");
+
+    out_text(object, "state", up ? "up" : "down");
+    out_bytes_text(object, "broker", broker);
+    out_text(object, "reason", reason);
+    return object;
+}
+
 json_t *object_check(const char *name, const char *result, const char *detail, const char *hint)
 {
     json_t *object = out_object("check");

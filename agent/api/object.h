@@ -28,6 +28,10 @@ json_t *object_incoming(const struct incoming_info *info, enum object_detail det
 json_t *object_trace_out(const struct outgoing_info *info, uint64_t peer_seen_ms);
 json_t *object_trace_in(const struct incoming_info *info, uint64_t peer_seen_ms);
 
+/* How far a message of ours has come; whether the broker is there (`reason` may be NULL). */
+json_t *object_receipt(const uint8_t id[static 16], struct bytes to, enum outgoing_state state,
+                       uint64_t at_ms);
+json_t *object_link(bool up, struct bytes broker, const char *reason);
 /* `result`: ok, warn or fail. */
 json_t *object_check(const char *name, const char *result, const char *detail, const char *hint);
 /* One session; one request that waits, with its words if `text`. */

@@ -19,6 +19,8 @@ static int flags_check(struct cli *cli, uint64_t count)
         return out_usage(cli, "usage", NULL, "--raw needs -n 1");
     if (cli_has(cli, "raw") && cli_json(cli))
         return out_usage(cli, "usage", NULL, "--raw and --json exclude each other");
+    if (cli_has(cli, "events") && !cli_json(cli))
+        return out_usage(cli, "usage", NULL, "--events needs --json");
     return 0;
 }
 
@@ -45,6 +47,8 @@ int cmd_recv(struct cli *cli)
     cmd_flag(&cmd, "wait", cli_has(cli, "wait"));
     cmd_flag(&cmd, "follow", cli_has(cli, "follow"));
     cmd_flag(&cmd, "no_ack", cli_has(cli, "no-ack"));
+    cmd_flag(&cmd, "events", cli_has(cli, "events"));
+    cmd.call.streams = cli_has(cli, "events");
     cmd.raw = cli_has(cli, "raw");
     cmd.text = print_one;
     cmd.stays = cli_has(cli, "wait") || cli_has(cli, "follow");

@@ -70,18 +70,22 @@ static int flags_check(struct cli *cli)
     const char *wait = cli_flag(cli, "wait"), *type = cli_flag(cli, "type");
 
     if (wait && strcmp(wait, "queued") != 0 && strcmp(wait, "stored") != 0
-        && strcmp(wait, "delivered") != 0)
+        && strcmp(wait, "delivered") != 0 && strcmp(wait, "replied") != 0)
         return out_usage(cli, "bad_value", NULL,
-                         "--wait: \"%.40s\" is none of queued stored delivered", wait);
+                         "--wait: \"%.40s\" is none of queued stored delivered replied", wait);
     if (type && !media_type_valid(type))
         return out_usage(cli, "bad_value", NULL,
                          "--type: \"%.40s\" is no media type like text/plain", type);
     return 0;
 }
 
-static void print_state(struct cmd *cmd, json_t *object)
+/* The message's line; with --wait replied the answer, as recv prints it. */
+static void print_sent(struct cmd *cmd, json_t *object)
 {
-    out_print(cmd->cli, "%s %s\n", member_text(object, "id"), member_text(object, "state"));
+    if (strcmp(member_text(object, "type"), "message") == 0)
+        print_message(cmd->cli, object);
+    else
+        out_print(cmd->cli, "%s %s\n", member_text(object, "id"), member_text(object, "state"));
 }
 
 static void body_put(struct cmd *cmd, const struct buf *body)
@@ -117,7 +121,7 @@ static int send_it(struct cli *cli, const char *place_key, const char *place, bo
             cmd_text(&cmd, "reply_to", cli_flag(cli, "reply-to"));
         cmd_text(&cmd, "wait", cli_flag(cli, "wait"));
         body_put(&cmd, &body);
-        cmd.text = print_state;
+        cmd.text = print_sent;
         cmd.stays = cli_has(cli, "wait") && strcmp(cli_flag(cli, "wait"), "queued") != 0;
         exit = cmd_run(&cmd);
     }

@@ -41,7 +41,7 @@ static const struct cli_flag program_flags[] = {
 };
 
 #define SEND_FLAGS                                                                                 \
-    { "wait", 0, "STATE", NULL, false, "queued, stored or delivered before returning" },           \
+    { "wait", 0, "STATE", NULL, false, "queued, stored, delivered or replied before returning" },  \
     {                                                                                              \
         "type", 0, "MEDIA", NULL, false, "media type; text/plain if it is UTF-8"                   \
     }
@@ -111,9 +111,10 @@ static const struct cli_verb verbs[] = {
       .flags = FLAGS(SEND_FLAGS, { "reply-to", 0, "ID", NULL, false, "the message this answers" }),
       .examples = LIST("sealpost send reviewer \"please look at src/queue.c\"",
                        "git diff | sealpost send reviewer - --type text/x-diff",
-                       "sealpost send reviewer hi --wait delivered -t 10m"),
+                       "sealpost send reviewer hi --wait delivered -t 10m",
+                       "sealpost send reviewer \"which branch?\" --wait replied"),
       .exits = EXITS(0, 1, 2, 3, 4, 5, 6, 7),
-      .emits = LIST("outgoing"),
+      .emits = LIST("outgoing", "message"),
       .see_also = "reply, trace, outbox",
       .impact = CLI_RW,
       .blocks = true,
@@ -126,7 +127,7 @@ static const struct cli_verb verbs[] = {
       .flags = FLAGS(SEND_FLAGS),
       .examples = LIST("sealpost reply a5c7 \"done, two remarks\""),
       .exits = EXITS(0, 1, 2, 3, 4, 5, 6, 7),
-      .emits = LIST("outgoing"),
+      .emits = LIST("outgoing", "message"),
       .see_also = "send, recv",
       .impact = CLI_RW,
       .blocks = true,
@@ -140,11 +141,12 @@ static const struct cli_verb verbs[] = {
                      { "count", 'n', "N", NULL, false, "at most N messages" },
                      { "from", 0, "TO", NULL, true, "only from this agent" },
                      { "no-ack", 0, NULL, NULL, false, "print them and leave them unread" },
-                     { "raw", 0, NULL, NULL, false, "the body's bytes only; with -n 1" }),
+                     { "raw", 0, NULL, NULL, false, "the body's bytes only; with -n 1" },
+                     { "events", 0, NULL, NULL, false, "with --json: what else happens, too" }),
       .examples = LIST("sealpost recv", "sealpost recv --wait --json -t 10m",
                        "sealpost recv --follow --from builder"),
       .exits = EXITS(0, 1, 2, 3, 4, 5, 6, 7),
-      .emits = LIST("message"),
+      .emits = LIST("message", "receipt", "request", "session", "alarm", "link"),
       .see_also = "inbox, reply, ack",
       .impact = CLI_RW,
       .blocks = true,

@@ -80,14 +80,11 @@ static bool of_session(struct agent *agent, const uint8_t *wanted, const struct 
     return session.mode != MODE_LIVE || session.state > SESSION_ACTIVE;
 }
 
-static bool fits(struct agent *agent, const struct incoming_filter *filter,
-                 const struct profile_in *row)
+static bool is_from(struct agent *agent, const struct incoming_filter *filter,
+                    const struct profile_in *row)
 {
-    bool unread = row->state == INBOX_NEW || row->state == INBOX_HANDED;
     struct profile_peer peer;
 
-    if ((unread ? !filter->unread : !filter->done) || !of_session(agent, filter->session, row))
-        return false;
     if (!filter->from)
         return true;
     if (!profile_peer_get(agent->store, row->peer_id, &peer))
@@ -96,6 +93,31 @@ static bool fits(struct agent *agent, const struct incoming_filter *filter,
         if (memcmp(filter->from[i], peer.id, 32) == 0)
             return true;
     return false;
+}
+
+/* What a message answers stands inside it. */
+static bool answers(struct agent *agent, const uint8_t *message, const struct profile_in *row)
+{
+    struct buf plain = { 0 };
+    struct envelope envelope;
+    bool found;
+
+    if (!message)
+        return true;
+    found = profile_in_message(agent->store, row->inbox_id, &plain)
+            && envelope_decode(buf_bytes(&plain), &envelope) == ERR_OK && envelope.reply_to
+            && memcmp(envelope.reply_to, message, 16) == 0;
+    buf_wipe(&plain);
+    return found;
+}
+
+static bool fits(struct agent *agent, const struct incoming_filter *filter,
+                 const struct profile_in *row)
+{
+    bool unread = row->state == INBOX_NEW || row->state == INBOX_HANDED;
+
+    return (unread ? filter->unread : filter->done) && of_session(agent, filter->session, row)
+           && is_from(agent, filter, row) && answers(agent, filter->reply_to, row);
 }
 
 /* The number before the newest so many that fit. */

@@ -73,6 +73,8 @@ OBJECTS = {
         "circles": "[s]", "gen": "i?", "head": "x64",
     },
     "alarm": {"code": "s", "peer": "s?", "message": "s", "hint": "s"},
+    "receipt": {"id": "id", "to": "s", "state": "queued|stored|delivered|expired|refused|dropped", "at": "t"},
+    "link": {"state": "up|down", "broker": "s", "reason": "s?"},
     "check": {
         "name": "reach|broker_key|clock|permissions|store|prekeys|certificate|log|round_trip",
         "result": "ok|warn|fail", "detail": "s", "hint": "s?",
