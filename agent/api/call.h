@@ -24,6 +24,9 @@ struct call_verb {
     void (*start)(struct call *call); /* parameters are read here; may end it; then it is stepped */
     void (*step)(struct call *call);
     void (*took)(struct call *call, const uint8_t id[static 16]); /* an item has been printed */
+    void (*hear)(struct call *call, json_t *input); /* what a person says meanwhile; borrowed */
+    /* The live session whose messages are for this call alone; NULL: none. */
+    const uint8_t *(*serves)(const struct call *call);
     void (*stop)(struct call *call); /* frees what the state owns; NULL: nothing */
 };
 
@@ -54,6 +57,8 @@ struct call_host {
     /* Messages that are in anybody's hands: not to be given out again. */
     struct guests *guests;
     const uint8_t (*(*hands)(const struct call_host *host, size_t *count))[16];
+    /* Sessions that a call serves: their messages are not for others. */
+    const uint8_t (*(*served)(const struct call_host *host, size_t *count))[16];
     /* Reads agent.conf anew. */
     bool (*reload)(const struct call_host *host, struct failure *failure);
     uint64_t (*now_ms)(void); /* Unix time */

@@ -125,7 +125,10 @@ static bool give_next(struct call *call, struct receiving *r)
     struct incoming_info info;
     size_t skip_count;
     const uint8_t(*skip)[16] = call->host->hands(call->host, &skip_count);
-    enum err e = agent_take(call->agent, &filter, skip, skip_count, &info);
+    enum err e;
+
+    filter.but = call->host->served(call->host, &filter.but_count);
+    e = agent_take(call->agent, &filter, skip, skip_count, &info);
 
     if (e == ERR_NOT_FOUND)
         return false;

@@ -172,16 +172,40 @@ static void hear_signal(struct client *c)
         line_put(&c->line, line);
         return;
     }
+    line = c->call->on_signal && c->line.fd >= 0 ? c->call->on_signal(c->call->ctx, number) : NULL;
+    if (line) {
+        line_put(&c->line, json_pack("{s:o}", "input", line));
+        return;
+    }
     c->signal = number;
     fail(c, c->call->orderly ? 0 : 128 + number);
+}
+
+static int input_fd(const struct client *c)
+{
+    return c->call->input_fd ? c->call->input_fd(c->call->ctx) : -1;
+}
+
+static void pass_input(struct client *c)
+{
+    json_t *said = json_array(), *one;
+    size_t i;
+
+    c->call->input(c->call->ctx, said);
+    json_array_foreach(said, i, one)
+    {
+        line_put(&c->line, json_pack("{s:O}", "input", one));
+    }
+    json_decref(said);
 }
 
 /* Everything that the connection brings, until the call is over or must be made again. */
 static void converse(struct client *c)
 {
     while (!c->finished && !c->again) {
-        struct pollfd fds[2] = { { .fd = c->line.fd, .events = POLLIN },
-                                 { .fd = signal_pipe[0], .events = POLLIN } };
+        struct pollfd fds[3] = { { .fd = c->line.fd, .events = POLLIN },
+                                 { .fd = signal_pipe[0], .events = POLLIN },
+                                 { .fd = input_fd(c), .events = POLLIN } };
         enum err end = ERR_OK;
         json_t *line;
 
@@ -189,10 +213,12 @@ static void converse(struct client *c)
             end = ERR_UNREACHABLE;
         if (line_pending(&c->line))
             fds[0].events |= POLLOUT;
-        if (end == ERR_OK && poll(fds, 2, -1) < 0 && errno != EINTR)
+        if (end == ERR_OK && poll(fds, 3, -1) < 0 && errno != EINTR)
             end = ERR_UNREACHABLE;
         if (fds[1].revents & POLLIN)
             hear_signal(c);
+        if (fds[2].revents & (POLLIN | POLLHUP | POLLERR) && !c->finished)
+            pass_input(c);
         if (fds[0].revents & (POLLIN | POLLHUP | POLLERR) || end != ERR_OK)
             end = line_fill(&c->line);
         while (!c->finished && line_next(&c->line, &line) == ERR_OK && line) {

@@ -39,6 +39,13 @@ struct client_call {
     /* Asks for the passphrase of a protected profile, which nobody owns while we ask; into a buffer
      * of passphrase_begin().  False: `failure`.  NULL: there is nobody to ask. */
     bool (*passphrase)(void *ctx, struct buf *out, struct failure *failure);
+
+    /* Of a call that listens while it runs; NULL: it does not. */
+    int (*input_fd)(void *ctx); /* where the next words come from; -1: none are wanted now */
+    /* Reads what there is and appends what the call shall hear. */
+    void (*input)(void *ctx, json_t *said);
+    /* What the call shall hear of a signal, a new reference; NULL: it ends the call. */
+    json_t *(*on_signal)(void *ctx, int number);
 };
 
 /*

@@ -37,6 +37,21 @@ static const uint8_t (*all_hands(const struct call_host *host, size_t *count))[1
     return (const uint8_t(*)[16])guests->hands;
 }
 
+static const uint8_t (*all_served(const struct call_host *host, size_t *count))[16]
+{
+    struct guests *guests = host->guests;
+
+    *count = 0;
+    for (size_t g = 0; g < guests->count; g++) {
+        const struct call *call = guests->guest[g]->call;
+        const uint8_t *session = call && call->verb->serves ? call->verb->serves(call) : NULL;
+
+        if (session)
+            memcpy(guests->served[(*count)++], session, 16);
+    }
+    return (const uint8_t(*)[16])guests->served;
+}
+
 static void call_free(struct call **call)
 {
     struct call *c = *call;
@@ -206,15 +221,26 @@ void guests_accept(struct guests *guests, int listen_fd)
     }
 }
 
+static void call_hear(struct guest *guest, json_t *input)
+{
+    struct call *call = guest->call;
+
+    if (call && !call->ended && call->verb->hear)
+        call->verb->hear(call, input);
+}
+
 static void guest_obey(struct guests *guests, struct guest *guest, json_t *line)
 {
     const char *took = json_string_value(json_object_get(line, "took"));
+    json_t *input = json_object_get(line, "input");
     struct failure ignored;
 
     if (json_object_get(line, "call"))
         call_start(guests, guest, line);
     else if (took)
         call_took(guest, took);
+    else if (input)
+        call_hear(guest, input);
     else if (json_object_get(line, "reload"))
         guests->host.reload(&guests->host, &ignored);
     else if (json_object_get(line, "finish") && guest == guests->guest[0])
@@ -296,6 +322,7 @@ void guests_init(struct guests *guests, struct agent *agent, const struct call_h
     *guests = (struct guests){ .agent = agent, .host = *host };
     guests->host.guests = guests;
     guests->host.hands = all_hands;
+    guests->host.served = all_served;
 }
 
 void guests_wipe(struct guests *guests)

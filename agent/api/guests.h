@@ -28,6 +28,7 @@ struct guests {
     struct agent *agent;   /* borrowed */
     struct call_host host; /* what verbs may know; `ctx` is for its reload() */
     uint8_t (*hands)[16];  /* owned: all calls' together, made when asked for */
+    uint8_t served[GUESTS_MAX][16];
 };
 
 /* `host` without hands(), which is ours. */

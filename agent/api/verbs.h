@@ -7,7 +7,7 @@
 
 extern const struct call_verb call_join, call_whoami, call_status, call_check, call_reload;
 extern const struct call_verb call_send;
-extern const struct call_verb call_recv;
+extern const struct call_verb call_recv, call_communicate;
 extern const struct call_verb call_inbox, call_show, call_ack;
 extern const struct call_verb call_trace, call_outbox;
 extern const struct call_verb call_peers, call_complete;

@@ -7,8 +7,8 @@
  *
  *   to the worker     {"call":VERB,"params":{},"started_ms":N,"timeout_ms":N|null,"offline":B,
  *                      "settle":[ID]}   settle: what an earlier owner gave out and is on paper
- *                     {"took":ID}  {"reload":true}  {"finish":true} (the owning command only)
- *   from the worker   {"item":{},"take":ID?}  {"note":S}  {"detail":S}  {"taken":ID}
+ *                     {"took":ID}  {"input":{}}  {"reload":true}  {"finish":true} (the owning
+ * command only) from the worker   {"item":{},"take":ID?}  {"note":S}  {"detail":S}  {"taken":ID}
  *                     {"error":{}}  {"end":EXIT}  {"moved":true}   look for the next owner
  *
  * Owns     store, agent, link, agent.sock.

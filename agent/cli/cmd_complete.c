@@ -20,8 +20,8 @@ static const char *what_fits(struct cli *cli)
 {
     static const char *const of_ids[] = { "reply", "show", "ack", "trace", NULL };
     static const char *const of_peers[]
-        = { "send",   "peers",    "verify", "request", "requests", "accept",
-            "reject", "sessions", "rotate", "close",   NULL };
+        = { "send",   "peers",    "verify", "request", "requests",    "accept",
+            "reject", "sessions", "rotate", "close",   "communicate", NULL };
     size_t n = cli_args(cli);
     const char *before = n >= 2 ? cli_arg(cli, n - 2) : "";
 

@@ -133,16 +133,23 @@ void print_body_raw(struct cli *cli, json_t *object)
     buf_wipe(&body);
 }
 
-void print_body(struct cli *cli, json_t *object)
+void print_body_to(struct buf *out, json_t *object)
 {
-    struct buf body = { 0 }, escaped = { 0 };
+    struct buf body = { 0 };
 
     body_bytes(object, &body);
-    text_escape(&escaped, buf_bytes(&body), true);
-    if (escaped.len == 0 || escaped.at[escaped.len - 1] != '\n')
-        buf_append(&escaped, "\n", 1);
-    out_raw(cli, buf_bytes(&escaped));
+    text_escape(out, buf_bytes(&body), true);
+    if (out->len == 0 || out->at[out->len - 1] != '\n')
+        buf_append(out, "\n", 1);
     buf_wipe(&body);
+}
+
+void print_body(struct cli *cli, json_t *object)
+{
+    struct buf escaped = { 0 };
+
+    print_body_to(&escaped, object);
+    out_raw(cli, buf_bytes(&escaped));
     buf_wipe(&escaped);
 }
 

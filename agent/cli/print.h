@@ -31,6 +31,8 @@ void print_escaped(struct cli *cli, const char *text);
 /* Body of a message or outgoing object: as bytes; or escaped, ended by a newline. */
 void print_body_raw(struct cli *cli, json_t *object);
 void print_body(struct cli *cli, json_t *object);
+/* The same into a buffer, which the caller wipes. */
+void print_body_to(struct buf *out, json_t *object);
 
 /* `message`, or `outgoing` with body: header line, body, empty line. */
 void print_message(struct cli *cli, json_t *object);

@@ -421,9 +421,11 @@ struct incoming_filter {
     bool unread, done;         /* which states: new and handed; done and failed */
     const uint8_t (*from)[32]; /* NULL: anybody */
     size_t from_count;
-    const uint8_t *reply_to; /* only answers to this message; NULL: any */
-    const uint8_t *session; /* only this session's; NULL: all but those of live ones that go on */
-    uint64_t newest;        /* 0: all; else only the newest so many */
+    const uint8_t *reply_to;  /* only answers to this message; NULL: any */
+    const uint8_t *session;   /* only this session's; NULL: all but those of live ones that go on */
+    const uint8_t (*but)[16]; /* without `session`: and not those of these either */
+    size_t but_count;
+    uint64_t newest; /* 0: all; else only the newest so many */
 };
 
 /* Oldest first; with bodies. */

@@ -68,16 +68,26 @@ enum err agent_incoming_get(struct agent *agent, const uint8_t id[static 16],
 
 /* ------------------------------------------------------------------ lists */
 
+static bool is_skipped(const uint8_t (*skip)[16], size_t skip_count, const uint8_t id[static 16])
+{
+    for (size_t i = 0; i < skip_count; i++)
+        if (memcmp(skip[i], id, 16) == 0)
+            return true;
+    return false;
+}
+
 /* In the session that is asked for; else not in a live one that goes on. */
-static bool of_session(struct agent *agent, const uint8_t *wanted, const struct profile_in *row)
+static bool of_session(struct agent *agent, const struct incoming_filter *filter,
+                       const struct profile_in *row)
 {
     struct profile_session session;
 
     if (!profile_session_get(agent->store, row->scope_id, &session))
-        return !wanted;
-    if (wanted)
-        return memcmp(session.id, wanted, 16) == 0;
-    return session.mode != MODE_LIVE || session.state > SESSION_ACTIVE;
+        return !filter->session;
+    if (filter->session)
+        return memcmp(session.id, filter->session, 16) == 0;
+    return (session.mode != MODE_LIVE || session.state > SESSION_ACTIVE)
+           && !is_skipped(filter->but, filter->but_count, session.id);
 }
 
 static bool is_from(struct agent *agent, const struct incoming_filter *filter,
@@ -116,7 +126,7 @@ static bool fits(struct agent *agent, const struct incoming_filter *filter,
 {
     bool unread = row->state == INBOX_NEW || row->state == INBOX_HANDED;
 
-    return (unread ? filter->unread : filter->done) && of_session(agent, filter->session, row)
+    return (unread ? filter->unread : filter->done) && of_session(agent, filter, row)
            && is_from(agent, filter, row) && answers(agent, filter->reply_to, row);
 }
 
@@ -158,14 +168,6 @@ enum err agent_inbox_each(struct agent *agent, const struct incoming_filter *fil
 }
 
 /* ------------------------------------------------------------------ taking, settling */
-
-static bool is_skipped(const uint8_t (*skip)[16], size_t skip_count, const uint8_t id[static 16])
-{
-    for (size_t i = 0; i < skip_count; i++)
-        if (memcmp(skip[i], id, 16) == 0)
-            return true;
-    return false;
-}
 
 enum err agent_take(struct agent *agent, const struct incoming_filter *filter,
                     const uint8_t (*skip)[16], size_t skip_count, struct incoming_info *out)
