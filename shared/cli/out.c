@@ -242,8 +242,8 @@ enum err out_ask_secret(struct cli *cli, const char *question, struct buf *out)
     interrupted_by = 0;
     sigaction(SIGINT, &action, &on_int);
     sigaction(SIGTERM, &action, &on_term);
+    tcsetattr(0, TCSAFLUSH, &silent); /* first: an answer may come as soon as the question stands */
     fprintf(stderr, "%s ", question);
-    tcsetattr(0, TCSAFLUSH, &silent);
     read_secret(out);
     tcsetattr(0, TCSAFLUSH, &before);
     fputc('\n', stderr);
