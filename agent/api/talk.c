@@ -10,6 +10,7 @@
 #include "shared/base/text.h"
 
 #define BODY_MAX_LEN 61440
+#define LATE_MS      1500 /* a receipt that was signed before the peer's end may come behind it */
 #define IDLE_TEXT    "nobody said anything for 30 minutes"
 
 /* ------------------------------------------------------------------ what was sent */
@@ -63,6 +64,8 @@ static bool follow(struct call *call, struct talk *talk, struct talk_sent *sent)
         return true; /* delivered, and nothing of it is kept */
     if (sent->told == OUT_QUEUED && (info.state == OUT_STORED || info.state == OUT_DELIVERED))
         tell(call, sent, &info, OUT_STORED);
+    if (info.state == OUT_REFUSED && talk->over_ms > call->now_ms)
+        return false;
     if (is_final(info.state)) {
         tell(call, sent, &info, info.state);
         talk->lost += info.state != OUT_DELIVERED;
@@ -210,29 +213,45 @@ static void close_session(struct call *call, struct talk *talk)
 {
     enum err e = agent_close(call->agent, talk->aid, talk->sid, true);
 
+    talk->closed_here = true;
     if (e != ERR_OK && e != ERR_NOT_FOUND)
         call_fail_err(call, e, "session");
-    follow_all(call, talk);
+}
+
+/* Is the session over?  What was said is then waited for a moment. */
+static bool is_over(struct call *call, struct talk *talk, struct session_info *session)
+{
+    enum err e = agent_session_get(call->agent, talk->sid, session);
+
+    if (e != ERR_OK)
+        call_fail_err(call, e, "session");
+    if (call->ended || session->phase <= PHASE_ACTIVE)
+        return false;
+    if (!talk->over_ms)
+        talk->over_ms = call->now_ms + (talk->closed_here ? 0 : LATE_MS);
+    return true;
 }
 
 enum talk_end talk_step(struct call *call, struct talk *talk)
 {
     struct session_info session;
-    enum err e;
+    bool over = is_over(call, talk, &session);
 
     follow_all(call, talk);
-    if (call->awaits_took || give_next(call, talk))
+    if (call->awaits_took || (!call->ended && give_next(call, talk)))
         return call->ended ? TALK_OVER : TALK_GOES_ON;
     tell_link(call, talk);
-    if (talk->ending && (talk->sent_count == 0 || call->now_ms >= talk->end_by_ms))
+    if (talk->ending && !over && (talk->sent_count == 0 || call->now_ms >= talk->end_by_ms)) {
         close_session(call, talk);
-    else if (talk->ending)
+        over = is_over(call, talk, &session);
+        follow_all(call, talk);
+    } else if (talk->ending && !over) {
         call->wake_ms = talk->end_by_ms;
-    e = agent_session_get(call->agent, talk->sid, &session);
-    if (e != ERR_OK)
-        call_fail_err(call, e, "session");
-    else if (session.phase > PHASE_ACTIVE)
+    }
+    if (over && (talk->sent_count == 0 || call->now_ms >= talk->over_ms))
         end(call, talk, &session);
+    else if (over)
+        call->wake_ms = talk->over_ms;
     return call->ended ? TALK_OVER : TALK_GOES_ON;
 }
 

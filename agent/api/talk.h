@@ -23,6 +23,8 @@ struct talk {
     uint64_t lost; /* messages that ended without being delivered */
     bool ending;   /* nothing more is said; what was said is waited for */
     uint64_t end_by_ms;
+    uint64_t over_ms; /* the session is over: until then receipts may be late; 0: it goes on */
+    bool closed_here;
     bool down; /* the connection is lost, and that was told */
 };
 

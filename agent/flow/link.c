@@ -290,10 +290,7 @@ void agent_link_bye(struct agent *agent)
 
     if (!link->leaving || link->said_bye)
         return;
-    if (agent->ack_due_ms != NEVER && !agent->ack_flying && !agent->ack_stuck) {
-        agent->ack_due_ms = agent_elapsed(agent);
-        agent_acks_send(agent);
-    }
+    agent_acks_hurry(agent);
     if (!link->asked && agent_ask(agent, &bye, NULL, 0))
         link->said_bye = true;
 }

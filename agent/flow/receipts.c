@@ -174,6 +174,14 @@ void agent_acks_send(struct agent *agent)
     free(plan);
 }
 
+void agent_acks_hurry(struct agent *agent)
+{
+    if (agent->ack_due_ms == UINT64_MAX || agent->ack_flying || agent->ack_stuck)
+        return;
+    agent->ack_due_ms = agent_elapsed(agent);
+    agent_acks_send(agent);
+}
+
 void agent_ack_answer(struct agent *agent, const struct agent_asked *asked, enum err code,
                       const struct message *message)
 {

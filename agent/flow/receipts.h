@@ -14,6 +14,8 @@ void agent_cursor_told(struct agent *agent, uint64_t cursor);
 /* An item has been taken in; control items may wait longer. */
 void agent_ack_due(struct agent *agent, bool control);
 void agent_acks_send(struct agent *agent);
+/* What is due soon goes now: before the word after which nobody waits for it. */
+void agent_acks_hurry(struct agent *agent);
 void agent_ack_answer(struct agent *agent, const struct agent_asked *asked, enum err code,
                       const struct message *message);
 

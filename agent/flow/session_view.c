@@ -2,6 +2,7 @@
 #include "agent/flow/chain.h"
 #include "agent/flow/incoming.h"
 #include "agent/flow/outgoing.h"
+#include "agent/flow/receipts.h"
 #include "agent/flow/session.h"
 #include "agent/flow/views.h"
 #include "agent/store/dead.h"
@@ -259,6 +260,7 @@ enum err agent_close(struct agent *agent, const uint8_t aid[static 32], const ui
     enum err e;
 
     agent_enter(agent);
+    agent_acks_hurry(agent); /* the peer takes what it has no receipt for as lost with the session */
     e = profile_peer_find(agent->store, aid, &peer) ? close_all(agent, &peer, sid, even_undelivered)
                                                     : ERR_NOT_FOUND;
     if (e != ERR_OK) {

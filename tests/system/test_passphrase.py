@@ -30,7 +30,7 @@ def protected(w):
     return env
 
 
-@test("T34 passphrase: the files of a protected profile say nothing, and the key is not among them")
+@test("T34_at_rest: the files of a protected profile say nothing, and the key is not among them")
 def at_rest():
     with World() as w:
         env = protected(w)
@@ -51,7 +51,7 @@ def at_rest():
         assert opened.error["code"] == "store_error", opened
 
 
-@test("T34 passphrase: without it and with a wrong one nothing is opened, changed or sent")
+@test("T34_refused: without the passphrase and with a wrong one nothing is opened, changed or sent")
 def refused():
     with World() as w:
         env = protected(w)
@@ -73,7 +73,7 @@ def refused():
         assert w.sp("reviewer", "send", "builder", "x", env=env).text.endswith(" stored\n")
 
 
-@test("T34 passphrase: what needs no key works without it, and an owner works for others")
+@test("passphrase: what needs no key works without it, and an owner works for others")
 def without():
     with World() as w:
         env = protected(w)
@@ -89,7 +89,7 @@ def without():
         assert w.json("reviewer", "status", check=4).error["code"] == "passphrase_needed"
 
 
-@test("T34 passphrase: join again goes on with what it began, and never without protection")
+@test("passphrase: join again goes on with what it began, and never without protection")
 def join_again():
     with World() as w:
         w.init_broker()
@@ -114,7 +114,7 @@ def join_again():
         assert not os.path.exists(w.profile("tester")), "nothing was begun"
 
 
-@test("T34 passphrase: on a terminal it is asked for without echo, twice when it is new")
+@test("passphrase: on a terminal it is asked for without echo, twice when it is new")
 def terminal():
     with World() as w:
         w.init_broker()
@@ -146,7 +146,7 @@ def terminal():
         assert t.close() == 130, t.seen
 
 
-@test("T34 passphrase: a sealed value that was moved to another row is refused and named")
+@test("T34_moved: a sealed value that was moved to another row is refused and named")
 def moved():
     with World() as w:
         env = protected(w)
