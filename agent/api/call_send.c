@@ -515,8 +515,6 @@ static void wait_state(struct call *call, struct sending *s, const struct outgoi
 {
     struct failure failure;
 
-    if (s->wait == WAIT_REPLIED && give_answer(call, s, info))
-        return;
     if (s->wait != WAIT_REPLIED && rank(info->state) >= (s->wait == WAIT_DELIVERED ? 2 : 1)) {
         give(call, info);
         note_consent(call, s, info);
@@ -558,8 +556,11 @@ static void send_step(struct call *call)
         end_refused(call, s, &info);
     else if (s->wait == WAIT_ANY || s->wait == WAIT_QUEUED)
         wait_any(call, s, &info);
-    else
+    else if (s->wait != WAIT_REPLIED)
         wait_state(call, s, &info);
+    else if (!give_answer(call, s, &info)
+             && agent_outgoing_get(call->agent, s->id, &info) == ERR_OK)
+        wait_state(call, s, &info); /* described anew: looking for the answer has used its place */
 }
 
 static void send_stop(struct call *call)
