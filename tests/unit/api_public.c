@@ -52,7 +52,8 @@ static void prepare(const char *name, const struct invite *invite)
     struct failure failure;
 
     cr_assert(profile_name(&profile, name, &failure));
-    cr_assert(join_prepare(&profile, name, invite, &failure), "%s", failure.message);
+    cr_assert(join_prepare(&profile, name, invite, (struct bytes){ 0 }, &failure), "%s",
+              failure.message);
     profile_close(&profile);
 }
 
@@ -103,7 +104,7 @@ Test(api_public, the_same_invite_finds_its_profile_again)
     cr_expect(!join_find(&other, found));
     prepare("builder", &invite);
     cr_assert(profile_name(&profile, "builder", &failure));
-    cr_expect(!join_prepare(&profile, "builder", &other, &failure));
+    cr_expect(!join_prepare(&profile, "builder", &other, (struct bytes){ 0 }, &failure));
     cr_expect_str_eq(failure.code, "profile_exists");
     join_undo(&profile);
     cr_expect(!profile_exists(&profile));
