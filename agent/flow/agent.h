@@ -217,6 +217,8 @@ enum err agent_alarm_clear(struct agent *agent, const char *code);
 /* A request that waits for an answer, of either direction. */
 struct request_info {
     bool incoming, live;
+    bool group;         /* an invitation into a group; `session` is its id, aid the inviter … */
+    struct bytes title; /* … and this its name */
     uint8_t session[16], aid[32];
     struct bytes peer, circles, media_type, body; /* body: a stranger's words */
     enum peer_trust trust;
@@ -320,6 +322,92 @@ enum err agent_rotate_keys(struct agent *agent);
  */
 enum err agent_leave_broker(struct agent *agent);
 
+/* ------------------------------------------------------------------ groups */
+
+enum group_stage {
+    IN_GROUP_INVITED = 1,
+    IN_GROUP_JOINED,
+    IN_GROUP_LEFT,
+    IN_GROUP_CLOSED,
+    IN_GROUP_FORKED
+};
+
+struct group_info {
+    uint8_t id[16];
+    struct bytes name, purpose; /* name: without "+"; what this agent calls it */
+    enum group_stage stage;
+    uint8_t role; /* enum group_role; of an invitation: what it offers */
+    bool strict, all_invite;
+    bool stale;  /* somebody left, no new epoch yet */
+    bool keyed;  /* I have the key of the current epoch */
+    bool silent; /* no word of an admin for too long: I do not send */
+    uint32_t epoch, max_members;
+    size_t members, invited; /* who has joined, me included; who is invited */
+    uint8_t head[32];
+    uint8_t inviter[32];       /* of an invitation; else the owner */
+    uint64_t invited_until_ms; /* 0: not an invitation */
+    uint64_t changed_ms;       /* time of the newest event */
+    /* What I want and the broker has not confirmed yet. */
+    size_t pending;      /* my events */
+    size_t keys_waiting; /* members for whom the epoch's key is not with the broker yet */
+    enum err refusal;    /* why the last thing I wanted did not come about; ERR_OK: it did */
+};
+
+struct group_member_info {
+    uint8_t aid[32];
+    struct bytes name; /* from pin or log; empty: neither knows it */
+    uint8_t role;
+    bool joined, me;
+};
+
+/* All, by name; `ended`: those left, closed or forked, too. */
+enum err agent_groups_each(struct agent *agent, bool ended,
+                           void (*each)(void *ctx, const struct group_info *group), void *ctx);
+/* By name (without "+") or by at least 4 hex digits of the id.  ERR_NOT_FOUND. */
+enum err agent_group_find(struct agent *agent, const char *name, uint8_t gid[static 16]);
+enum err agent_group_get(struct agent *agent, const uint8_t gid[static 16], struct group_info *out);
+/* Members and invited ones, owner first, then by name. */
+enum err agent_group_members_each(struct agent *agent, const uint8_t gid[static 16],
+                                  void (*each)(void *ctx, const struct group_member_info *member),
+                                  void *ctx);
+
+/*
+ * What changes a group: signed here and kept, and told to the broker when it is there; until then
+ * group_info.pending counts it.  If somebody was faster it is made anew behind his event, or
+ * given up if it is not possible any more (group_info.refusal).
+ * All: ERR_NOT_FOUND (no such group), ERR_NOT_MEMBER (not or no longer in it), ERR_FORBIDDEN (not
+ * the role for it), ERR_STATE (closed, forked, or not possible now), ERR_ROLLBACK.
+ */
+struct group_create {
+    struct bytes name, purpose; /* 1 to 64 bytes of agent names' alphabet; at most 1,024 */
+    bool strict, all_invite;
+    const uint8_t (*invite)[32]; /* members to be */
+    size_t invite_count;
+};
+/* ERR_EXISTS: a group of that name; ERR_QUOTA; of those to be invited: as agent_group_invite(), and
+ * nothing was done. */
+enum err agent_group_create(struct agent *agent, const struct group_create *create,
+                            uint8_t gid[static 16]);
+/* ERR_EXISTS: member or invited already; ERR_QUOTA: full; ERR_UNKNOWN_AGENT; ERR_KEY_CHANGED,
+ * ERR_NOT_VERIFIED, ERR_BLOCKED, ERR_CERT_REVOKED. */
+enum err agent_group_invite(struct agent *agent, const uint8_t gid[static 16],
+                            const uint8_t aid[static 32], uint8_t role);
+/* Members and invited ones, with one new epoch behind them.  ERR_UNKNOWN_AGENT: not in the group;
+ * nothing was done. */
+enum err agent_group_remove(struct agent *agent, const uint8_t gid[static 16],
+                            const uint8_t (*aids)[32], size_t count);
+/* ROLE_OWNER hands the group over. */
+enum err agent_group_role(struct agent *agent, const uint8_t gid[static 16],
+                          const uint8_t aid[static 32], uint8_t role);
+enum err agent_group_rekey(struct agent *agent, const uint8_t gid[static 16]);
+/* Chains are wiped and what is queued becomes dead letters at once.  ERR_FORBIDDEN: the owner. */
+enum err agent_group_leave(struct agent *agent, const uint8_t gid[static 16]);
+enum err agent_group_end(struct agent *agent, const uint8_t gid[static 16]);
+/* The answer to an invitation.  `as`: what to call it here; NULL: by its own name, or NAME-2 ….
+ * ERR_NOT_FOUND: no invitation; ERR_EXISTS: `as` is taken; ERR_EXPIRED. */
+enum err agent_group_join(struct agent *agent, const uint8_t gid[static 16], const char *as);
+enum err agent_group_decline(struct agent *agent, const uint8_t gid[static 16]);
+
 /* ------------------------------------------------------------------ what happened */
 
 enum news_kind {
@@ -357,13 +445,18 @@ enum outgoing_waits {
     WAITS_FOR_BROKER,
     WAITS_FOR_APPROVAL,
     WAITS_FOR_CONSENT,
-    WAITS_FOR_RECIPIENT
+    WAITS_FOR_RECIPIENT,
+    WAITS_FOR_EPOCH /* a group's key */
 };
 
 struct outgoing_info {
     uint8_t id[16], thread[16], reply_to[16], to_aid[32];
     bool has_reply_to;
-    struct bytes to; /* name */
+    bool has_group;
+    uint8_t group[16];               /* to_aid is zeroes then */
+    struct bytes to;                 /* name, of a group without "+" */
+    size_t recipients, delivered_to; /* 1 and 0 or 1; of a group: its other members when it was
+                                        sealed, and those that have signed for it */
     enum outgoing_state state;
     enum outgoing_waits waits_for;
     const char *reason;      /* of expired and refused; NULL else.  Words of cli 3.3 */
@@ -380,6 +473,7 @@ struct outgoing_info {
 
 struct send_request {
     uint8_t to[32];
+    const uint8_t *group; /* NULL: to an agent; else its 16 bytes, and `to` is not looked at */
     struct bytes body, media_type;
     bool has_reply_to;
     uint8_t reply_to[16];
@@ -390,11 +484,21 @@ struct send_request {
 
 /* Committed when it returns.  ERR_SESSION_NOT_FOUND, ERR_STATE (of `session`: not live with this
  * peer, or over), ERR_TOO_LARGE, ERR_QUOTA (outbox full), ERR_KEY_CHANGED, ERR_BLOCKED,
- * ERR_UNKNOWN_AGENT, ERR_CERT_REVOKED (recipient). */
+ * ERR_UNKNOWN_AGENT, ERR_CERT_REVOKED (recipient).  Groups: ERR_NOT_FOUND, ERR_NOT_MEMBER,
+ * ERR_STATE (closed), ERR_GROUP_FORK; without key, or while no admin was heard, it waits
+ * (WAITS_FOR_EPOCH). */
 enum err agent_send(struct agent *agent, const struct send_request *request, uint8_t id[static 16]);
 /* ERR_NOT_FOUND */
 enum err agent_outgoing_get(struct agent *agent, const uint8_t id[static 16],
                             struct outgoing_info *out);
+/* Who has signed for a group message, and when, by name. */
+struct signed_info {
+    uint8_t aid[32];
+    struct bytes name;
+    uint64_t at_ms; /* 0: has not signed */
+};
+enum err agent_signed_each(struct agent *agent, const uint8_t id[static 16],
+                           void (*each)(void *ctx, const struct signed_info *info), void *ctx);
 /* Not yet final ones, oldest first. */
 enum err agent_outbox_each(struct agent *agent,
                            void (*each)(void *ctx, const struct outgoing_info *info), void *ctx);
@@ -407,6 +511,9 @@ struct incoming_info {
     uint8_t id[16], thread[16], reply_to[16], from_aid[32], session[16], digest[32];
     bool has_reply_to;
     struct bytes from; /* name at the time of receipt */
+    bool has_group;
+    uint8_t group[16];       /* `session` is the same then */
+    struct bytes group_name; /* without "+" */
     enum peer_trust trust;
     bool first_contact;
     uint64_t sent_ms, stored_ms, received_ms, expires_ms;
@@ -421,6 +528,9 @@ struct incoming_filter {
     bool unread, done;         /* which states: new and handed; done and failed */
     const uint8_t (*from)[32]; /* NULL: anybody */
     size_t from_count;
+    const uint8_t (*groups)[16]; /* with either of the two set: of these agents outside groups, or
+                                    of these groups */
+    size_t group_count;
     const uint8_t *reply_to;  /* only answers to this message; NULL: any */
     const uint8_t *session;   /* only this session's; NULL: all but those of live ones that go on */
     const uint8_t (*but)[16]; /* without `session`: and not those of these either */

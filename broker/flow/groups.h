@@ -1,0 +1,57 @@
+/*
+ * groups - the broker's side of a group: its chain in memory, who reads its channel, what every
+ *          event does to members, cursors and mailboxes (docs/protocol.md 5.2, 5.4).
+ *
+ * A group that was looked at is kept, its chain made from its events once; after a rollback
+ * (store_rollbacks()) it is made anew.
+ */
+#ifndef BROKER_GROUPS_H
+#define BROKER_GROUPS_H
+#include "broker/flow/flow_internal.h"
+#include "broker/store/groups.h"
+#include "shared/trust/group_chain.h"
+
+struct group {
+    struct group_row row;
+    struct group_chain chain;
+    int64_t *readers; /* agent ids that have a cursor, ascending */
+    size_t reader_count, reader_cap;
+    bool is_woken; /* something new is in the channel: its readers are woken at the turn's end */
+    struct group *next_woken;
+    bool trims; /* its lowest cursor may have moved */
+    uint64_t rollbacks;
+};
+
+/* ERR_NOT_FOUND; ERR_STORE.  Borrowed until the turn ends. */
+enum err group_find(struct flow *flow, const uint8_t id[static 16], struct group **out);
+enum err group_get(struct flow *flow, int64_t group_id, struct group **out);
+void groups_free(struct flow *flow);
+
+/* Joined, and not revoked: may send.  Invited ones too: may read and append events. */
+bool group_has_member(const struct group *group, const uint8_t aid[static 32]);
+bool group_has_party(const struct group *group, const uint8_t aid[static 32]);
+bool group_has_reader(const struct group *group, int64_t agent_id);
+
+/* Something was stored in the channel. */
+void group_wake(struct flow *flow, struct group *group);
+
+/* An EVENT whose events are a group's: everything of docs/protocol.md 6.8 from "scope known" on.
+ * Called by event_handle() after layout and signatures. */
+struct group_append {
+    const struct signed_event *said;
+    const struct event *parsed;
+    size_t count;
+};
+enum err group_append(struct flow *flow, const struct request *request, struct reply *reply,
+                      const struct group_append *append);
+/* EVENTS of a group.  ERR_NOT_FOUND: unknown, or not the asker's. */
+enum err group_events(struct flow *flow, const struct request *request, struct reply *reply);
+
+/* The agent is revoked: its cursors and invitations end, its groups are stale.  One bounded step;
+ * *more: call again. */
+enum err group_agent_revoked(struct flow *flow, int64_t agent_id, bool *more);
+
+/* Trims channels whose readers have moved, a bounded step. */
+enum err groups_trim(struct flow *flow);
+
+#endif
