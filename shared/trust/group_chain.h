@@ -45,7 +45,8 @@ enum err epoch_body_parse(struct bytes body, struct epoch_body *out);
 struct group_member {
     uint8_t aid[32];
     uint8_t role;        /* enum group_role; of an invited one: what it will be */
-    bool joined;         /* else invited */
+    bool joined;         /* else invited; what has run out keeps its place until it is withdrawn
+                          * (REMOVED) or renewed (INVITED) */
     bool reads;          /* joined, and an EPOCH has admitted it since */
     uint64_t expires_ms; /* of the invitation */
     uint8_t invited[32]; /* digest of its INVITED; zeroes: the creator */
@@ -90,15 +91,18 @@ void group_members_hash(uint8_t out[static 32], const struct group_chain *chain)
 
 /* What the rules need to know besides the chain. */
 struct group_facts {
-    /* Does the log say that the agent is revoked?  NULL: nobody is. */
+    /* Does the log say that the agent is revoked?  Asked of REMOVED's target only: what a revoked
+     * agent signed before stays true, and whoever appends refuses what it signs later.  NULL:
+     * nobody is. */
     bool (*revoked)(void *ctx, const uint8_t aid[static 32]);
     void *ctx;
 };
 
 /*
  * May this event come next?  Everything but the signature, in this order: layout and body
- * (ERR_SCHEMA), number and prev (ERR_CONFLICT), state (ERR_STATE; ERR_QUOTA: the group is full),
- * who may (ERR_FORBIDDEN).  Changes nothing.
+ * (ERR_SCHEMA), number and prev (ERR_CONFLICT), state (ERR_STATE; ERR_QUOTA: the group is full;
+ * ERR_EXPIRED: the invitation; ERR_DIGEST_MISMATCH: JOINED by another invitation, EPOCH over other
+ * members), who may (ERR_FORBIDDEN).  Changes nothing.
  */
 enum err group_chain_check(const struct group_chain *chain, const struct signed_event *event,
                            const struct group_facts *facts, struct event *out);
