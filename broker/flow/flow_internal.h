@@ -61,6 +61,7 @@ struct flow {
     struct turn turn;
     struct peers peers;
     struct peer *woken; /* chain through next_woken: mail or credit is new for them */
+    struct group *woken_groups, *trim_groups; /* chains through next_woken, next_trim: channel.h */
     struct rates rates;
     struct flow_counters counters, totals; /* of this minute; since the start */
     uint64_t started_ms;                   /* elapsed */

@@ -3,7 +3,8 @@
  *          event does to members, cursors and mailboxes (docs/protocol.md 5.2, 5.4).
  *
  * A group that was looked at is kept, its chain made from its events once; after a rollback
- * (store_rollbacks()) it is made anew.
+ * (store_rollbacks()) it is made anew, in its place.  What is delivered from its channel, and what
+ * leaves it, is channel.h's.
  */
 #ifndef BROKER_GROUPS_H
 #define BROKER_GROUPS_H
@@ -16,10 +17,13 @@ struct group {
     struct group_chain chain;
     int64_t *readers; /* agent ids that have a cursor, ascending */
     size_t reader_count, reader_cap;
+    uint64_t rollbacks;
+    /* of channel.c */
     bool is_woken; /* something new is in the channel: its readers are woken at the turn's end */
     struct group *next_woken;
     bool trims; /* its lowest cursor may have moved */
-    uint64_t rollbacks;
+    struct group *next_trim;
+    uint64_t low; /* no reader's cursor is lower; 0: not known */
 };
 
 /* ERR_NOT_FOUND; ERR_STORE.  Borrowed until the turn ends. */
@@ -31,9 +35,6 @@ void groups_free(struct flow *flow);
 bool group_has_member(const struct group *group, const uint8_t aid[static 32]);
 bool group_has_party(const struct group *group, const uint8_t aid[static 32]);
 bool group_has_reader(const struct group *group, int64_t agent_id);
-
-/* Something was stored in the channel. */
-void group_wake(struct flow *flow, struct group *group);
 
 /* An EVENT whose events are a group's: everything of docs/protocol.md 6.8 from "scope known" on.
  * Called by event_handle() after layout and signatures. */
@@ -50,8 +51,5 @@ enum err group_events(struct flow *flow, const struct request *request, struct r
 /* The agent is revoked: its cursors and invitations end, its groups are stale.  One bounded step;
  * *more: call again. */
 enum err group_agent_revoked(struct flow *flow, int64_t agent_id, bool *more);
-
-/* Trims channels whose readers have moved, a bounded step. */
-enum err groups_trim(struct flow *flow);
 
 #endif
