@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "broker/store/audit.h"
+#include "broker/store/groups.h"
 #include "broker/store/inside.h"
 #include "broker/store/streams.h"
 
@@ -13,6 +14,8 @@
 #define STATEMENTS(X)                                                                              \
     X(GET, "SELECT position, acked_ms, sum FROM cursor WHERE stream_id = ?1 AND reader_id = ?2")   \
     X(ADD, "INSERT INTO cursor (stream_id, reader_id, position, sum) VALUES (?1, ?2, ?3, ?4)")     \
+    X(DROP, "DELETE FROM cursor WHERE stream_id = ?1 AND reader_id = ?2")                          \
+    X(OF_STREAM, "SELECT reader_id FROM cursor WHERE stream_id = ?1")                              \
     X(PUT, "UPDATE cursor SET position = ?3, acked_ms = ?4, proof = coalesce(?5, proof),"          \
            " sum = ?6 WHERE stream_id = ?1 AND reader_id = ?2")                                    \
     X(OF_READER, "SELECT c.stream_id FROM cursor c JOIN stream s ON s.stream_id = c.stream_id"     \
@@ -205,6 +208,50 @@ enum err store_reader_streams(struct store *store, int64_t reader_id, store_read
         if ((e = store_stream_get(store, stream_id, &stream)) != ERR_OK
             || (e = keep(store, stream_id, reader_id, &kept)) != ERR_OK
             || !visit(ctx, &stream, &kept->cursor)) {
+            stmt_end(stmt);
+            return e;
+        }
+    }
+    return e == ERR_NOT_FOUND ? ERR_OK : e;
+}
+
+/* ---- a channel's -------------------------------------------------------------------------------
+ */
+
+enum err store_reader_add(struct store *store, int64_t stream_id, int64_t agent_id,
+                          uint64_t position, uint64_t now_ms)
+{
+    struct kept *kept;
+    enum err e = keep(store, stream_id, agent_id, &kept);
+
+    (void)now_ms; /* acked_ms says when it acknowledged something: not yet */
+    if (e == ERR_OK)
+        return ERR_EXISTS;
+    return e == ERR_NOT_FOUND ? cursor_add(store, stream_id, agent_id, position) : e;
+}
+
+enum err store_reader_remove(struct store *store, int64_t stream_id, int64_t agent_id)
+{
+    sqlite3_stmt *stmt = store->cursors->stmt[STMT_DROP];
+
+    rows_remove(&store->cursors->kept, stream_id, agent_id);
+    bind_int(stmt, 1, stream_id);
+    bind_int(stmt, 2, agent_id);
+    return stmt_run(store->db, stmt);
+}
+
+enum err store_readers(struct store *store, int64_t stream_id, store_reader_of_visit *visit,
+                       void *ctx)
+{
+    sqlite3_stmt *stmt = store->cursors->stmt[STMT_OF_STREAM];
+    enum err e;
+
+    bind_int(stmt, 1, stream_id);
+    while ((e = stmt_step(store->db, stmt)) == ERR_OK) {
+        struct kept *kept;
+
+        e = keep(store, stream_id, column_int(stmt, 0), &kept);
+        if (e != ERR_OK || !visit(ctx, &kept->cursor)) {
             stmt_end(stmt);
             return e;
         }

@@ -30,19 +30,27 @@ enum err store_group_get(struct store *store, int64_t group_id, struct group_row
 enum err store_group_add(struct store *store, struct group_row *group);
 /* closed, epoch, stale, owner_id, closed_ms become what `group` says. */
 enum err store_group_set(struct store *store, const struct group_row *group);
+/* Open groups that an agent has joined; invitations of open groups that wait for its answer. */
 enum err store_groups_count(struct store *store, int64_t agent_id, uint64_t *joined);
+enum err store_invitations_count(struct store *store, int64_t agent_id, uint64_t now_ms,
+                                 uint64_t *open);
 
 struct member_row {
     int64_t group_id, agent_id;
     uint8_t role; /* enum group_role */
     bool joined;  /* else invited */
     uint64_t since_ms;
+    uint64_t expires_ms; /* of an invitation */
 };
 enum err store_member_put(struct store *store, const struct member_row *member);
 enum err store_member_remove(struct store *store, int64_t group_id, int64_t agent_id);
 /* Groups that an agent is in or invited to, ascending, above `after`, at most `max`. */
 enum err store_member_groups(struct store *store, int64_t agent_id, int64_t after,
                              struct member_row *out, size_t max, size_t *count);
+
+/* Does the chain remove the agent with event `seq` or a later one? */
+enum err store_group_removed(struct store *store, int64_t group_id, int64_t agent_id, uint64_t seq,
+                             bool *removed);
 
 /* A sender row of the group (numbering), made where it is missing; it outlives the membership. */
 enum err store_group_sender(struct store *store, int64_t group_id, int64_t agent_id);

@@ -63,6 +63,7 @@ struct store {
     struct cursors *cursors;
     struct senders *senders;
     struct scopes *scopes;
+    struct groups_table *groups;
     struct events *events;
     struct directory *directory;
     struct certificates *certificates;
@@ -84,7 +85,7 @@ struct module {
 };
 
 extern const struct module module_meta, module_streams, module_frames, module_cursors,
-    module_senders, module_scopes, module_events, module_directory, module_certificates,
+    module_senders, module_scopes, module_groups, module_events, module_directory, module_certificates,
     module_prekeys, module_invites, module_log, module_usage, module_audit;
 
 /* SQL that looks at counters sees them: writes what is in memory only. */
@@ -119,6 +120,7 @@ struct stream_row;
 struct frame_row;
 
 enum err stream_add_mailbox(struct store *store, int64_t agent_id, int64_t *stream_id);
+enum err stream_add_channel(struct store *store, int64_t group_id, int64_t *stream_id);
 /* Rows have left a stream, or lost their bytes (0, 0, bytes). */
 enum err stream_count(struct store *store, int64_t stream_id, uint64_t frames, uint64_t control,
                       uint64_t bytes);

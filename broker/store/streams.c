@@ -13,6 +13,7 @@
     X(GET, "SELECT kind, agent_id, group_id, frames, bytes, control, last_position,"               \
            " next_expiry_ms FROM stream WHERE stream_id = ?1")                                     \
     X(ADD, "INSERT INTO stream (stream_id, kind, agent_id) VALUES (?1, 1, ?2)")                    \
+    X(ADD_CHANNEL, "INSERT INTO stream (stream_id, kind, group_id) VALUES (?1, 2, ?2)")            \
     X(PUT, "UPDATE stream SET frames = ?2, bytes = ?3, control = ?4, last_position = ?5,"          \
            " next_expiry_ms = ?6 WHERE stream_id = ?1")                                            \
     X(DUE, "SELECT stream_id FROM stream WHERE next_expiry_ms <= ?1 AND frames > 0 LIMIT ?2")
@@ -132,6 +133,16 @@ enum err stream_add_mailbox(struct store *store, int64_t agent_id, int64_t *stre
     *stream_id = ++store->numbers.stream;
     bind_int(stmt, 1, *stream_id);
     bind_int(stmt, 2, agent_id);
+    return stmt_run(store->db, stmt);
+}
+
+enum err stream_add_channel(struct store *store, int64_t group_id, int64_t *stream_id)
+{
+    sqlite3_stmt *stmt = store->streams->stmt[STMT_ADD_CHANNEL];
+
+    *stream_id = ++store->numbers.stream;
+    bind_int(stmt, 1, *stream_id);
+    bind_int(stmt, 2, group_id);
     return stmt_run(store->db, stmt);
 }
 

@@ -123,7 +123,7 @@ CREATE TABLE member (                           -- membership as the event chain
     agent_id        INTEGER NOT NULL REFERENCES agent,
     role            INTEGER NOT NULL CHECK (role BETWEEN 1 AND 3),      -- 1 member, 2 admin, 3 owner
     state           INTEGER NOT NULL CHECK (state IN (1, 2)),           -- 1 invited, 2 joined; removed = no row
-    since_ms        INTEGER NOT NULL,
+    since_ms        INTEGER NOT NULL, expires_ms INTEGER,
     PRIMARY KEY (group_id, agent_id)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX member_agent ON member (agent_id);
