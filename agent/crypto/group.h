@@ -59,7 +59,7 @@ size_t group_frame_size(size_t message_len);
 /*
  * Seals `message` as one whole frame of group_frame_size() bytes, signed with `ik_secret`, and
  * names it in `digest`.  header: kind 8, recipient zeroes, scope the group, suite the epoch's.
- * ERR_TOO_LARGE.  After an error the chain is what it was.
+ * ERR_TOO_LARGE; ERR_STATE: the chain has been used up.  After an error it is what it was.
  */
 enum err group_encrypt(struct group_sending *chain, const struct group_epoch *epoch,
                        const struct frame_header *header, const uint8_t ik_secret[static 64],
