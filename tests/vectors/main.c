@@ -28,7 +28,7 @@ static const struct {
     { "requests", part_requests, NULL },
     { "sessions", part_sessions, "ML-KEM not implemented yet: its secret is taken from the file" },
     { "events", part_events, NULL },
-    { "group", part_group, "layouts only: groups are not implemented yet" },
+    { "group", part_group, NULL },
     { "receipts", part_receipts, NULL },
     { "notices", part_notices, NULL },
     { "envelopes", part_envelopes, NULL },
