@@ -136,6 +136,8 @@ struct agent_delivery {
     size_t done; /* items taken in */
 };
 
+struct agent_channel; /* channel.h */
+
 struct agent {
     struct agent_store *store; /* owned */
     const struct agent_ports *ports;
@@ -147,6 +149,7 @@ struct agent {
     struct agent_opening *openings;
     struct agent_presence *presences;
     struct agent_delivery *deliveries, **deliveries_end;
+    struct agent_channel *channels; /* of groups */
 
     uint64_t delivered_to;   /* highest position delivered since HELLO */
     uint64_t known_to;       /* highest position that was settled before HELLO */

@@ -23,9 +23,9 @@ void agent_group_seal_queue(struct agent *agent, struct agent_group *group);
 /* A DELIVER of a channel. */
 void agent_channel_deliver(struct agent *agent, struct bytes head, const struct message *message,
                            const struct bytes *parts, size_t count);
-/* HELLO named my streams; a channel's cursor is the broker's. */
-void agent_channel_told(struct agent *agent, const uint8_t gid[static 16], uint64_t cursor,
-                        uint64_t last);
+/* HELLO named my streams; a channel's cursor is the broker's.  ERR_ROLLBACK: it was confirmed
+ * further than this profile knows. */
+enum err agent_channel_told(struct agent *agent, const struct wire_stream *stream);
 void agent_channels_acks_send(struct agent *agent);
 void agent_channel_ack_answer(struct agent *agent, const struct agent_asked *asked, enum err code,
                               const struct message *message);
@@ -34,13 +34,16 @@ void agent_group_receipt(struct agent *agent, const struct receipt *receipt);
 
 /* ------------------------------------------------------------------ keys */
 
-/* The epoch's secret is here, confirmed: every member's chain is made, what was held is opened,
- * what is queued is sealed.  The caller wipes the secret. */
+/* The secret of `at`'s newest epoch is here, confirmed: every member's chain is made, what was held
+ * is opened, what is queued is sealed.  `at` is &group->chain, or the chain as it was behind an
+ * older EPOCH whose key came late.  The caller wipes the secret. */
 void agent_group_keyed(struct agent *agent, struct agent_group *group,
-                       const uint8_t secret[static 32]);
-/* The EPOCH was read from the channel: older chains end in a day, or when nothing is missing. */
-void agent_group_epoch_read(struct agent *agent, struct agent_group *group);
-/* Removed, left, closed: chains are wiped, what is queued ends as dead letters for `reason`. */
+                       const struct group_chain *at, const uint8_t secret[static 32]);
+/* The EPOCH was read from the channel (group_mail_in.c says so itself): older chains end in a day,
+ * or when nothing is missing. */
+void agent_group_epoch_read(struct agent *agent, struct agent_group *group, uint32_t epoch);
+/* Removed, left, closed, forked: chains are wiped, what is queued ends as dead letters for `reason`
+ * (enum dead_reason).  If I join again, the broker's count of my frames is taken over, once. */
 void agent_group_wipe(struct agent *agent, struct agent_group *group, uint8_t reason);
 
 /* Which epochs' chains I have. */

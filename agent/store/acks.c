@@ -4,8 +4,8 @@
 
 #define ACK_COLUMNS "SELECT position, scope_id, peer_id, seq, digest, status FROM ack"
 #define STATEMENTS(X)                                                                              \
-    X(ADD, "INSERT INTO ack (position, stream, scope_id, peer_id, seq, digest, status)"            \
-           " VALUES (?1, 0, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (position) DO UPDATE"                  \
+    X(ADD, "INSERT INTO ack (position, scope_id, peer_id, seq, digest, status)"                    \
+           " VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (position) DO UPDATE"                     \
            " SET scope_id = ?2, peer_id = ?3, seq = ?4, digest = ?5, status = ?6")                 \
     X(GET, ACK_COLUMNS " WHERE position = ?1")                                                     \
     X(POSITION, "SELECT position FROM ack WHERE scope_id = ?1 AND peer_id = ?2 AND seq = ?3")      \
@@ -16,7 +16,11 @@
     X(CURSOR, "SELECT position FROM cursor WHERE stream = 0")                                      \
     X(CURSOR_SET, "INSERT INTO cursor (stream, position) VALUES (0, ?1)"                           \
                   " ON CONFLICT (stream) DO UPDATE SET position = ?1")                             \
-    X(CURSOR_CLEAR, "DELETE FROM cursor")
+    X(CURSOR_CLEAR, "DELETE FROM cursor")                                                          \
+    X(CHANNEL, "SELECT position, epoch FROM cursor WHERE stream = ?1")                             \
+    X(CHANNEL_PUT, "INSERT INTO cursor (stream, position, epoch) VALUES (?1, ?2, ?3)"              \
+                   " ON CONFLICT (stream) DO UPDATE SET position = ?2, epoch = ?3")                \
+    X(CHANNEL_REMOVE, "DELETE FROM cursor WHERE stream = ?1")
 STATEMENT_TABLE(STATEMENTS)
 const struct profile_statements profile_sql_ack = { stmt_sql, STMT_COUNT };
 
@@ -116,4 +120,36 @@ void profile_cursor_set(struct agent_store *store, uint64_t position)
 
     bind_u64(set, 1, position);
     in_run(store, set);
+}
+
+bool profile_channel_get(struct agent_store *store, int64_t group_id, struct profile_channel *out)
+{
+    sqlite3_stmt *get = in_stmt(store, IN_ACKS, STMT_CHANNEL);
+
+    bind_int(get, 1, group_id);
+    if (!in_row(store, get))
+        return false;
+    out->settled = column_u64(get, 0);
+    out->epoch = (uint32_t)column_int(get, 1);
+    stmt_end(get);
+    return true;
+}
+
+void profile_channel_put(struct agent_store *store, int64_t group_id,
+                         const struct profile_channel *channel)
+{
+    sqlite3_stmt *put = in_stmt(store, IN_ACKS, STMT_CHANNEL_PUT);
+
+    bind_int(put, 1, group_id);
+    bind_u64(put, 2, channel->settled);
+    bind_int(put, 3, channel->epoch);
+    in_run(store, put);
+}
+
+void profile_channel_remove(struct agent_store *store, int64_t group_id)
+{
+    sqlite3_stmt *gone = in_stmt(store, IN_ACKS, STMT_CHANNEL_REMOVE);
+
+    bind_int(gone, 1, group_id);
+    in_run(store, gone);
 }

@@ -1,6 +1,6 @@
 /*
- * acks - what is settled here and not yet confirmed by the broker, in the order of its stream; and
- * the cursor that it has confirmed.  Only my own mailbox (stream 0) so far.
+ * acks - what of my mailbox is settled here and not yet confirmed by the broker, in its order; the
+ * cursor that it has confirmed; and how far I have settled each group's channel.
  */
 #ifndef AGENT_STORE_ACKS_H
 #define AGENT_STORE_ACKS_H
@@ -30,8 +30,19 @@ void profile_acks_clear(struct agent_store *store);
 uint64_t profile_ack_last(struct agent_store *store);
 
 bool profile_cursor_known(struct agent_store *store);
-/* 0 if none is known. */
+/* Of my mailbox; 0 if none is known. */
 uint64_t profile_cursor(struct agent_store *store);
 void profile_cursor_set(struct agent_store *store, uint64_t position);
+
+/* A group's channel is read again from the broker's cursor, so nothing is kept of its items. */
+struct profile_channel {
+    uint64_t settled; /* position up to which everything is settled here */
+    uint32_t epoch;   /* newest one that was read from it */
+};
+/* False: nothing of it is known. */
+bool profile_channel_get(struct agent_store *store, int64_t group_id, struct profile_channel *out);
+void profile_channel_put(struct agent_store *store, int64_t group_id,
+                         const struct profile_channel *channel);
+void profile_channel_remove(struct agent_store *store, int64_t group_id);
 
 #endif

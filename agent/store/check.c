@@ -15,6 +15,7 @@ static const struct {
     { "session.ratchet",
       "SELECT session_id, version, ratchet FROM session WHERE ratchet NOT NULL" },
     { "skipped.keys", "SELECT session_id, version, keys FROM skipped" },
+    { "chain.state", "SELECT chain_id, version, state FROM chain" },
     { "outbox.message", "SELECT outbox_id, 0, message FROM outbox WHERE message NOT NULL" },
     { "inbox.message", "SELECT inbox_id, 0, message FROM inbox" },
     { "dead.message", "SELECT dead_id, 0, message FROM dead WHERE message NOT NULL" },

@@ -6,11 +6,11 @@
 
 #define DEAD_COLUMNS                                                                               \
     "SELECT dead_id, peer_id, scope_id, at_ms, seq, created_ms, accepted_ms, reason, msg_id,"      \
-    " digest FROM dead WHERE incoming = 0"
+    " digest, group_id FROM dead WHERE incoming = 0"
 #define STATEMENTS(X)                                                                              \
     X(ADD, "INSERT INTO dead (dead_id, at_ms, incoming, reason, peer_id, scope_id, seq, msg_id,"   \
-           " digest, message, created_ms, accepted_ms, frame, detail)"                             \
-           " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)")                \
+           " digest, message, created_ms, accepted_ms, frame, detail, group_id)"                   \
+           " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)")           \
     X(TRIM, "UPDATE dead SET frame = NULL WHERE frame IS NOT NULL AND dead_id <= (SELECT dead_id"  \
             " FROM dead WHERE frame IS NOT NULL ORDER BY dead_id DESC LIMIT 1 OFFSET ?1)")         \
     X(UNOPENED, "SELECT count(*) FROM dead WHERE incoming = 1 AND scope_id = ?1 AND at_ms > ?2")   \
@@ -41,7 +41,7 @@ void profile_dead_letter(struct agent_store *store, const struct profile_out *ro
     bind_u64(add, 2, now_ms);
     bind_int(add, 3, 0);
     bind_int(add, 4, reason);
-    bind_int(add, 5, row->peer_id);
+    bind_int_or_null(add, 5, row->peer_id);
     bind_int_or_null(add, 6, row->scope_id);
     bind_int_or_null(add, 7, (int64_t)row->seq);
     bind_blob(add, 8, row->msg_id, 16);
@@ -59,6 +59,7 @@ void profile_dead_letter(struct agent_store *store, const struct profile_out *ro
     bind_int_or_null(add, 12, (int64_t)row->accepted_ms);
     bind_null(add, 13);
     bind_text(add, 14, detail);
+    bind_int_or_null(add, 15, row->group_id);
     in_run(store, add);
     profile_out_remove(store, row->outbox_id);
     buf_wipe(&plain);
@@ -87,6 +88,7 @@ void profile_dead_incoming(struct agent_store *store, int64_t peer_id, int64_t s
     bind_null(add, 12);
     bind_bytes(add, 13, frame);
     bind_text(add, 14, detail);
+    bind_null(add, 15);
     in_run(store, add);
     bind_int(trim, 1, FRAMES_KEPT);
     in_run(store, trim);
@@ -115,6 +117,7 @@ static bool take_dead(struct agent_store *store, sqlite3_stmt *get, struct profi
     out->reason = (enum dead_reason)column_int(get, 7);
     column_copy(get, 8, out->msg_id, 16);
     out->has_digest = column_copy(get, 9, out->digest, 32);
+    out->group_id = column_int(get, 10);
     stmt_end(get);
     return true;
 }

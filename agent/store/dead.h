@@ -25,7 +25,7 @@ enum dead_reason {
 };
 
 struct profile_dead {
-    int64_t dead_id, peer_id, scope_id;
+    int64_t dead_id, peer_id, group_id, scope_id;
     uint64_t at_ms, seq, created_ms, accepted_ms;
     enum dead_reason reason;
     uint8_t msg_id[16], digest[32];

@@ -5,18 +5,22 @@
 #define OUT_COLUMNS                                                                                \
     "SELECT outbox_id, peer_id, scope_id, seq, msg_id, thread, state, kind, bytes, digest,"        \
     " created_ms, sealed_ms, accepted_ms, delivered_ms, expires_ms, tries, retry_ms, damaged,"     \
-    " live FROM outbox"
+    " live, group_id, epoch, recipients FROM outbox"
 #define STATEMENTS(X)                                                                              \
     X(ADD, "INSERT INTO outbox (outbox_id, peer_id, msg_id, thread, state, kind, message, bytes,"  \
-           " created_ms, expires_ms, scope_id, live)"                                              \
-           " VALUES (?1, ?2, ?3, ?4, 1, ?5, ?6, ?7, ?8, ?9, ?10, ?11)")                            \
+           " created_ms, expires_ms, scope_id, live, group_id)"                                    \
+           " VALUES (?1, ?2, ?3, ?4, 1, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)")                       \
     X(SEAL, "UPDATE outbox SET scope_id = ?2, seq = ?3, frame = ?4, digest = ?5, sealed_ms = ?6,"  \
             " state = 2, retry_ms = 0, tries = 0 WHERE outbox_id = ?1 AND state = 1")              \
+    X(SEAL_GROUP, "UPDATE outbox SET scope_id = ?2, seq = ?3, frame = ?4, digest = ?5,"            \
+                  " sealed_ms = ?6, epoch = ?7, recipients = ?8, retry_ms = 0,"                    \
+                  " tries = iif(state = 2, tries, 0), state = 2"                                   \
+                  " WHERE outbox_id = ?1 AND (state = 1 OR (state = 2 AND seq = ?3))")             \
     X(ADD_DELIVERED,                                                                               \
       "INSERT INTO outbox (outbox_id, peer_id, scope_id, seq, msg_id, thread,"                     \
       " state, kind, message, bytes, digest, created_ms, sealed_ms, accepted_ms,"                  \
-      " delivered_ms, expires_ms)"                                                                 \
-      " VALUES (?1, ?2, ?3, ?4, ?5, ?6, 4, 0, ?7, ?8, ?9, ?10, ?10, ?11, ?12, ?12)")               \
+      " delivered_ms, expires_ms, group_id, recipients)"                                           \
+      " VALUES (?1, ?2, ?3, ?4, ?5, ?6, 4, 0, ?7, ?8, ?9, ?10, ?10, ?11, ?12, ?12, ?13, ?14)")     \
     X(GET, OUT_COLUMNS " WHERE outbox_id = ?1")                                                    \
     X(FIND, OUT_COLUMNS " WHERE msg_id = ?1")                                                      \
     X(AT, OUT_COLUMNS " WHERE scope_id = ?1 AND seq = ?2")                                         \
@@ -34,6 +38,18 @@
                              " ORDER BY outbox_id LIMIT 1")                                        \
     X(NEXT_BOUND, OUT_COLUMNS " WHERE scope_id = ?1 AND seq IS NULL AND state = 1"                 \
                               " AND outbox_id > ?2 ORDER BY outbox_id LIMIT 1")                    \
+    X(NEXT_OF_GROUP, OUT_COLUMNS " WHERE peer_id IS NULL AND group_id = ?1 AND state = 1"          \
+                                 " AND outbox_id > ?2 ORDER BY outbox_id LIMIT 1")                 \
+    X(QUEUED_GROUPS, "SELECT group_id FROM outbox INDEXED BY outbox_queued WHERE state = 1"        \
+                     " AND peer_id IS NULL AND group_id > ?1 ORDER BY group_id LIMIT 1")           \
+    X(LOWEST_SEALED, "SELECT min(seq) FROM outbox INDEXED BY outbox_retry WHERE state = 2"         \
+                     " AND scope_id = ?1")                                                         \
+    X(AGED, "UPDATE outbox SET state = 4, delivered_ms = ?2, frame = NULL,"                        \
+            " message = iif(kind >= 3, NULL, message)"                                             \
+            " WHERE group_id IS NOT NULL AND state = 3 AND accepted_ms < ?1")                      \
+    X(LEFT, "UPDATE outbox SET state = 4, delivered_ms = ?2, frame = NULL,"                        \
+            " message = iif(kind >= 3, NULL, message) WHERE scope_id = ?1 AND state = 3")          \
+    X(DETACH, "UPDATE outbox SET scope_id = NULL WHERE scope_id = ?1 AND seq > ?2")                \
     X(QUEUED_PEERS, "SELECT DISTINCT peer_id FROM outbox WHERE state = 1 AND scope_id IS NULL"     \
                     " AND peer_id > ?1 ORDER BY peer_id LIMIT ?2")                                 \
     X(OVERTAKES, "SELECT 1 FROM outbox INDEXED BY outbox_retry WHERE state = 2 AND peer_id = ?1"   \
@@ -56,11 +72,10 @@
       "UPDATE outbox SET state = 4, delivered_ms = ?2, frame = NULL,"                              \
       " accepted_ms = coalesce(accepted_ms, ?2),"                                                  \
       " message = iif(kind >= 3, NULL, message) WHERE outbox_id = ?1 AND state IN (2, 3)")         \
-    X(QUEUE_AGAIN,                                                                                 \
-      "UPDATE outbox SET state = 1, seq = NULL, frame = NULL, digest = NULL,"                      \
-      " scope_id = iif(live = 1 AND kind <> 1, scope_id, NULL), sealed_ms = NULL,"                 \
-      " accepted_ms = NULL, retry_ms = 0, damaged = damaged + ?2"                                  \
-      " WHERE outbox_id = ?1 AND state IN (2, 3)")                                                 \
+    X(QUEUE_AGAIN, "UPDATE outbox SET state = 1, seq = NULL, frame = NULL, digest = NULL,"         \
+                   " scope_id = iif(live = 1 AND kind <> 1, scope_id, NULL), sealed_ms = NULL,"    \
+                   " accepted_ms = NULL, retry_ms = 0, damaged = damaged + ?2"                     \
+                   " WHERE outbox_id = ?1 AND state IN (2, 3)")                                    \
     X(TRIED, "UPDATE outbox SET tries = tries + 1, retry_ms = ?2 WHERE outbox_id = ?1")            \
     X(REMOVE, "DELETE FROM outbox WHERE outbox_id = ?1")                                           \
     X(FORGET, "DELETE FROM outbox WHERE state = 4 AND delivered_ms < ?1")                          \
@@ -102,6 +117,9 @@ static bool take_out(struct agent_store *store, sqlite3_stmt *get, struct profil
     out->retry_ms = column_u64(get, 16);
     out->damaged = column_u64(get, 17);
     out->live = column_int(get, 18) != 0;
+    out->group_id = column_int(get, 19);
+    out->epoch = (uint32_t)column_int(get, 20);
+    out->recipients = column_u64(get, 21);
     stmt_end(get);
     return true;
 }
@@ -115,7 +133,7 @@ int64_t profile_out_add(struct agent_store *store, const struct profile_out *row
 
     in_seal(store, &sealed, "outbox.message", id, 0, message);
     bind_int(add, 1, id);
-    bind_int(add, 2, row->peer_id);
+    bind_int_or_null(add, 2, row->peer_id);
     bind_blob(add, 3, row->msg_id, 16);
     bind_blob(add, 4, row->thread, 16);
     bind_int(add, 5, row->kind);
@@ -125,6 +143,7 @@ int64_t profile_out_add(struct agent_store *store, const struct profile_out *row
     bind_u64(add, 9, row->expires_ms);
     bind_int_or_null(add, 10, row->scope_id);
     bind_int(add, 11, row->live);
+    bind_int_or_null(add, 12, row->group_id);
     in_run(store, add);
     buf_free(&sealed);
     return id;
@@ -145,6 +164,23 @@ void profile_out_seal(struct agent_store *store, int64_t outbox_id, int64_t scop
         agent_store_fail(store, ERR_STORE);
 }
 
+void profile_out_seal_group(struct agent_store *store, const struct profile_out *row,
+                            struct bytes frame)
+{
+    sqlite3_stmt *set = of(store, STMT_SEAL_GROUP);
+
+    bind_int(set, 1, row->outbox_id);
+    bind_int(set, 2, row->scope_id);
+    bind_u64(set, 3, row->seq);
+    bind_bytes(set, 4, frame);
+    bind_blob(set, 5, row->digest, 32);
+    bind_u64(set, 6, row->sealed_ms);
+    bind_int(set, 7, row->epoch);
+    bind_u64(set, 8, row->recipients);
+    if (!in_change(store, set))
+        agent_store_fail(store, ERR_STORE);
+}
+
 int64_t profile_out_add_delivered(struct agent_store *store, const struct profile_out *row,
                                   struct bytes message)
 {
@@ -154,7 +190,7 @@ int64_t profile_out_add_delivered(struct agent_store *store, const struct profil
 
     in_seal(store, &sealed, "outbox.message", id, 0, message);
     bind_int(add, 1, id);
-    bind_int(add, 2, row->peer_id);
+    bind_int_or_null(add, 2, row->peer_id);
     bind_int(add, 3, row->scope_id);
     bind_u64(add, 4, row->seq);
     bind_blob(add, 5, row->msg_id, 16);
@@ -165,6 +201,8 @@ int64_t profile_out_add_delivered(struct agent_store *store, const struct profil
     bind_u64(add, 10, row->created_ms);
     bind_u64(add, 11, row->accepted_ms);
     bind_u64(add, 12, row->delivered_ms);
+    bind_int_or_null(add, 13, row->group_id);
+    bind_u64(add, 14, row->group_id ? row->recipients : 1);
     in_run(store, add);
     buf_free(&sealed);
     return id;
@@ -273,6 +311,59 @@ bool profile_out_next_bound(struct agent_store *store, int64_t scope_id, int64_t
     bind_int(next, 1, scope_id);
     bind_int(next, 2, after);
     return take_out(store, next, out);
+}
+
+bool profile_out_next_of_group(struct agent_store *store, int64_t group_id, int64_t after,
+                               struct profile_out *out)
+{
+    sqlite3_stmt *next = of(store, STMT_NEXT_OF_GROUP);
+
+    bind_int(next, 1, group_id);
+    bind_int(next, 2, after);
+    return take_out(store, next, out);
+}
+
+int64_t profile_out_queued_group(struct agent_store *store, int64_t after)
+{
+    sqlite3_stmt *next = of(store, STMT_QUEUED_GROUPS);
+
+    bind_int(next, 1, after);
+    return in_number(store, next, 0);
+}
+
+uint64_t profile_out_lowest_sealed(struct agent_store *store, int64_t scope_id)
+{
+    sqlite3_stmt *lowest = of(store, STMT_LOWEST_SEALED);
+
+    bind_int(lowest, 1, scope_id);
+    return (uint64_t)in_number(store, lowest, 0);
+}
+
+bool profile_out_age(struct agent_store *store, uint64_t before_ms, uint64_t now_ms)
+{
+    sqlite3_stmt *set = of(store, STMT_AGED);
+
+    bind_u64(set, 1, before_ms);
+    bind_u64(set, 2, now_ms);
+    return in_change(store, set);
+}
+
+void profile_out_left(struct agent_store *store, int64_t scope_id, uint64_t now_ms)
+{
+    sqlite3_stmt *set = of(store, STMT_LEFT);
+
+    bind_int(set, 1, scope_id);
+    bind_u64(set, 2, now_ms);
+    in_run(store, set);
+}
+
+void profile_out_detach(struct agent_store *store, int64_t scope_id, uint64_t seq)
+{
+    sqlite3_stmt *set = of(store, STMT_DETACH);
+
+    bind_int(set, 1, scope_id);
+    bind_u64(set, 2, seq);
+    in_run(store, set);
 }
 
 size_t profile_out_queued_peers(struct agent_store *store, int64_t after, int64_t *peers,

@@ -11,9 +11,10 @@
 enum out_stage { OUTBOX_QUEUED = 1, OUTBOX_SEALED, OUTBOX_ACCEPTED, OUTBOX_DELIVERED };
 
 struct profile_out {
-    int64_t outbox_id, peer_id;
-    int64_t scope_id; /* 0: queued */
-    uint64_t seq;     /* 0: queued */
+    int64_t outbox_id;
+    int64_t peer_id, group_id; /* to whom: one of them is 0 */
+    int64_t scope_id;          /* 0: queued */
+    uint64_t seq;              /* 0: queued */
     uint8_t msg_id[16], thread[16];
     enum out_stage state;
     uint8_t kind; /* of the envelope */
@@ -22,6 +23,9 @@ struct profile_out {
     uint64_t created_ms, sealed_ms, accepted_ms, delivered_ms, expires_ms; /* 0: not yet */
     uint64_t tries, retry_ms, damaged;
     bool live; /* asks for a live session, or belongs to one */
+    /* to a group: */
+    uint32_t epoch;      /* sealed under; 0: not yet */
+    uint64_t recipients; /* other members of that epoch */
 };
 
 /* Queues: state, number and times but created and expires are ignored; with a scope it goes there
@@ -30,6 +34,10 @@ int64_t profile_out_add(struct agent_store *store, const struct profile_out *row
                         struct bytes message);
 void profile_out_seal(struct agent_store *store, int64_t outbox_id, int64_t scope_id, uint64_t seq,
                       struct bytes frame, const uint8_t digest[static 32], uint64_t now_ms);
+/* Number, scope, digest, epoch, recipients and sealed_ms are the row's own.  A row that is sealed
+ * already keeps its number: the same message under a newer epoch. */
+void profile_out_seal_group(struct agent_store *store, const struct profile_out *row,
+                            struct bytes frame);
 /* A dead letter that was delivered after all. */
 int64_t profile_out_add_delivered(struct agent_store *store, const struct profile_out *row,
                                   struct bytes message);
@@ -57,6 +65,13 @@ bool profile_out_next_live(struct agent_store *store, int64_t peer_id, int64_t a
                            struct profile_out *out);
 bool profile_out_next_bound(struct agent_store *store, int64_t scope_id, int64_t after,
                             struct profile_out *out);
+/* Queued for the group, likewise. */
+bool profile_out_next_of_group(struct agent_store *store, int64_t group_id, int64_t after,
+                               struct profile_out *out);
+/* The group above `after` with something queued; 0: none. */
+int64_t profile_out_queued_group(struct agent_store *store, int64_t after);
+/* Smallest number that is sealed and not accepted; 0: none. */
+uint64_t profile_out_lowest_sealed(struct agent_store *store, int64_t scope_id);
 /* Peers with something queued that has no session yet, above `after`. */
 size_t profile_out_queued_peers(struct agent_store *store, int64_t after, int64_t *peers,
                                 size_t max);
@@ -81,7 +96,15 @@ void profile_out_unaccepted_from(struct agent_store *store, int64_t scope_id, ui
 void profile_out_unaccepted_all(struct agent_store *store);
 /* Signed for: the frame goes, of control messages the envelope too. */
 void profile_out_delivered(struct agent_store *store, int64_t outbox_id, uint64_t now_ms);
-/* Without number and frame again, to be sealed anew (in a live session: there); counts a damaged frame if `damaged`. */
+/* Groups: accepted before `before_ms`, so a broker that is put back will not lack them any more.
+ * False: none. */
+bool profile_out_age(struct agent_store *store, uint64_t before_ms, uint64_t now_ms);
+/* I am not in the group any more: what was accepted is settled. */
+void profile_out_left(struct agent_store *store, int64_t scope_id, uint64_t now_ms);
+/* Numbers above `seq` are given out again: rows that had them have a number without a scope. */
+void profile_out_detach(struct agent_store *store, int64_t scope_id, uint64_t seq);
+/* Without number and frame again, to be sealed anew (in a live session: there); counts a damaged
+ * frame if `damaged`. */
 void profile_out_queue_again(struct agent_store *store, int64_t outbox_id, bool damaged);
 void profile_out_tried(struct agent_store *store, int64_t outbox_id, uint64_t retry_ms);
 void profile_out_remove(struct agent_store *store, int64_t outbox_id);

@@ -2,13 +2,17 @@
 
 #include "agent/store/inner.h"
 
-#define SCOPE_COLUMNS "SELECT scope_id, id, next_seq, receipted_seq, next_event, head FROM scope"
+#define SCOPE_COLUMNS                                                                              \
+    "SELECT scope_id, id, next_seq, receipted_seq, next_event, head, adopts FROM scope"
 #define STATEMENTS(X)                                                                              \
     X(GET, SCOPE_COLUMNS " WHERE scope_id = ?1")                                                   \
     X(FIND, SCOPE_COLUMNS " WHERE id = ?1")                                                        \
     X(ADD, "INSERT INTO scope (id, kind) VALUES (?1, 1)")                                          \
     X(TAKE_SEQ, "UPDATE scope SET next_seq = next_seq + 1 WHERE scope_id = ?1 AND next_seq = ?2")  \
     X(RECEIPTED, "UPDATE scope SET receipted_seq = ?2 WHERE scope_id = ?1 AND receipted_seq < ?2") \
+    X(ADOPT_LATER, "UPDATE scope SET adopts = 1 WHERE scope_id = ?1")                              \
+    X(ADOPT, "UPDATE scope SET adopts = 0, next_seq = ?2 + 1, receipted_seq = ?2"                  \
+             " WHERE scope_id = ?1")                                                               \
     X(HEAD, "UPDATE scope SET next_event = ?2, head = ?3 WHERE scope_id = ?1")                     \
     X(EVENT_ADD, "INSERT INTO event (scope_id, seq, preimage, sig, body, digest, stored)"          \
                  " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")                                           \
@@ -17,8 +21,11 @@
     X(STORED, "UPDATE event SET stored = 1 WHERE scope_id = ?1 AND seq < ?2 AND stored = 0")       \
     X(UNSTORED, "UPDATE event SET stored = 0 WHERE scope_id = ?1 AND seq >= ?2")                   \
     X(DROP, "DELETE FROM event WHERE scope_id = ?1 AND seq >= ?2")                                 \
-    X(WAITING, "SELECT DISTINCT scope_id FROM event WHERE stored = 0 AND scope_id > ?1"            \
-               " ORDER BY scope_id LIMIT ?2")
+    X(WAITING, "SELECT DISTINCT e.scope_id FROM event e JOIN scope s ON s.scope_id = e.scope_id"   \
+               " WHERE e.stored = 0 AND e.scope_id > ?1 AND s.kind = 1"                            \
+               " ORDER BY e.scope_id LIMIT ?2")                                                    \
+    X(CONFIRMED, "SELECT coalesce((SELECT min(seq) FROM event WHERE scope_id = ?1 AND stored = 0),"\
+                 " (SELECT next_event FROM scope WHERE scope_id = ?1), 0)")
 STATEMENT_TABLE(STATEMENTS)
 const struct profile_statements profile_sql_scope = { stmt_sql, STMT_COUNT };
 
@@ -32,6 +39,7 @@ static bool take_scope(struct agent_store *store, sqlite3_stmt *get, struct prof
     out->receipted_seq = column_u64(get, 3);
     out->next_event = column_u64(get, 4);
     column_copy(get, 5, out->head, 32);
+    out->adopts = column_int(get, 6) != 0;
     stmt_end(get);
     return true;
 }
@@ -78,6 +86,23 @@ void profile_scope_receipted(struct agent_store *store, int64_t scope_id, uint64
 
     bind_int(set, 1, scope_id);
     bind_u64(set, 2, seq);
+    in_run(store, set);
+}
+
+void profile_scope_adopt_later(struct agent_store *store, int64_t scope_id)
+{
+    sqlite3_stmt *set = in_stmt(store, IN_SCOPES, STMT_ADOPT_LATER);
+
+    bind_int(set, 1, scope_id);
+    in_run(store, set);
+}
+
+void profile_scope_adopt(struct agent_store *store, int64_t scope_id, uint64_t stored)
+{
+    sqlite3_stmt *set = in_stmt(store, IN_SCOPES, STMT_ADOPT);
+
+    bind_int(set, 1, scope_id);
+    bind_u64(set, 2, stored);
     in_run(store, set);
 }
 
@@ -175,4 +200,12 @@ size_t profile_events_waiting(struct agent_store *store, int64_t after, int64_t 
     while (in_row(store, list))
         scopes[count++] = column_int(list, 0);
     return count;
+}
+
+uint64_t profile_events_confirmed(struct agent_store *store, int64_t scope_id)
+{
+    sqlite3_stmt *get = in_stmt(store, IN_SCOPES, STMT_CONFIRMED);
+
+    bind_int(get, 1, scope_id);
+    return (uint64_t)in_number(store, get, 0);
 }

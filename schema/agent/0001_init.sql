@@ -117,7 +117,9 @@ CREATE TABLE scope (                            -- a session or a group, as at t
     next_seq        INTEGER NOT NULL DEFAULT 1,     -- number of my next frame; raised in the transaction that seals it
     receipted_seq   INTEGER NOT NULL DEFAULT 0,     -- my frames up to here are settled: receipt, dead letter, group row aged out
     next_event      INTEGER NOT NULL DEFAULT 0,
-    head            BLOB    NOT NULL DEFAULT (zeroblob(32)) CHECK (length(head) = 32)
+    head            BLOB    NOT NULL DEFAULT (zeroblob(32)) CHECK (length(head) = 32),
+    adopts          INTEGER NOT NULL DEFAULT 0 CHECK (adopts IN (0, 1))     -- a group that I have left: joined again, the
+                                                                            -- broker's count of my frames is taken over, once
 ) STRICT;
 
 CREATE TABLE event (                            -- the chain as I verified it
@@ -191,18 +193,23 @@ CREATE TABLE chain (                            -- one sending chain per epoch a
     peer_id         INTEGER NOT NULL,               -- 0 is myself
     version         INTEGER NOT NULL DEFAULT 0,
     state           BLOB    NOT NULL,               -- sealed: chain key, generation, skipped keys
+    skipped         INTEGER NOT NULL DEFAULT 0,     -- keys in it for frames that are late
     delete_ms       INTEGER,                        -- old epochs: wipe then
     UNIQUE (group_id, epoch, peer_id)
 ) STRICT;
+CREATE INDEX chain_over ON chain (delete_ms) WHERE delete_ms IS NOT NULL;
+CREATE INDEX chain_skipped ON chain (group_id) WHERE skipped > 0;
 
 CREATE TABLE epoch_job (                        -- an epoch that I am handing out; survives a crash half way
     job_id          INTEGER PRIMARY KEY AUTOINCREMENT,
-    group_id        INTEGER NOT NULL UNIQUE REFERENCES grp,
+    group_id        INTEGER NOT NULL REFERENCES grp,
     epoch           INTEGER NOT NULL,
-    state           INTEGER NOT NULL CHECK (state IN (1, 2)),           -- 1 event not yet confirmed, 2 sending keys
+    state           INTEGER NOT NULL CHECK (state BETWEEN 1 AND 3),         -- 1 event not yet confirmed, 2 sending keys
+                                                                            -- 3 another's key that came before its EPOCH
     secret          BLOB    NOT NULL,               -- sealed epoch secret; row deleted when every member has a frame queued
     next_peer       INTEGER NOT NULL DEFAULT 0      -- members with a smaller number are done
 ) STRICT;
+CREATE UNIQUE INDEX epoch_job_group ON epoch_job (group_id, state = 3);
 
 ---------------------------------------------------------------------------------------------------
 -- Messages
@@ -234,6 +241,7 @@ CREATE TABLE outbox (                           -- my messages: until settled, t
     retry_ms        INTEGER NOT NULL DEFAULT 0,     -- next attempt
     damaged         INTEGER NOT NULL DEFAULT 0,     -- notices of reason 6 so far; after the third: dead
     live            INTEGER NOT NULL DEFAULT 0 CHECK (live IN (0, 1)),  -- asks for, or belongs to, a live session
+    recipients      INTEGER NOT NULL DEFAULT 1,     -- groups: other members of the epoch that it was sealed under
     UNIQUE (scope_id, seq),
     CHECK ((peer_id IS NULL) = (group_id IS NOT NULL)),
     CHECK ((message IS NULL) = (kind >= 3 AND state = 4)),
@@ -242,6 +250,7 @@ CREATE TABLE outbox (                           -- my messages: until settled, t
 CREATE INDEX outbox_retry ON outbox (retry_ms) WHERE state = 2;
 CREATE INDEX outbox_queued ON outbox (peer_id, group_id) WHERE state = 1;
 CREATE INDEX outbox_thread ON outbox (thread);
+CREATE INDEX outbox_group ON outbox (accepted_ms) WHERE group_id IS NOT NULL AND state = 3;
 
 CREATE TABLE signed (                           -- who signed for a group message, if receipts are on
     outbox_id       INTEGER NOT NULL REFERENCES outbox ON DELETE CASCADE,
@@ -296,9 +305,9 @@ CREATE TABLE known (                            -- ids of messages taken, 38 day
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX known_age ON known (at_ms);
 
-CREATE TABLE ack (                              -- settled here, not yet confirmed by the broker; input of the next receipts
+CREATE TABLE ack (                              -- of my mailbox: settled here, not yet confirmed by the broker; input of the
+                                                -- next receipts.  Of a channel none is kept: it is read again from its cursor
     position        INTEGER PRIMARY KEY,            -- at the broker, of this incarnation
-    stream          INTEGER NOT NULL,               -- 0 my mailbox, else the group
     scope_id        INTEGER REFERENCES scope,       -- NULL: receipt, event, notice, or nothing of mine
     peer_id         INTEGER REFERENCES peer,
     seq             INTEGER,
@@ -307,9 +316,10 @@ CREATE TABLE ack (                              -- settled here, not yet confirm
                     -- 0 silent: covered by the cursor receipt alone  1 opened  2 could not  3 refused  4 only a tombstone came
 ) STRICT;
 
-CREATE TABLE cursor (                           -- confirmed by the broker; emptied when the incarnation changes
+CREATE TABLE cursor (                           -- emptied when the incarnation changes
     stream          INTEGER PRIMARY KEY,            -- 0 my mailbox, else the group
-    position        INTEGER NOT NULL
+    position        INTEGER NOT NULL,               -- mailbox: confirmed by the broker; channel: settled here
+    epoch           INTEGER NOT NULL DEFAULT 0      -- channel: newest one that was read from it
 ) STRICT;
 
 CREATE TABLE dead (                             -- dead letters, both ways; 30 days

@@ -85,7 +85,9 @@ CREATE TABLE scope (                            -- a session or a group, as at t
     next_seq        INTEGER NOT NULL DEFAULT 1,     -- number of my next frame; raised in the transaction that seals it
     receipted_seq   INTEGER NOT NULL DEFAULT 0,     -- my frames up to here are settled: receipt, dead letter, group row aged out
     next_event      INTEGER NOT NULL DEFAULT 0,
-    head            BLOB    NOT NULL DEFAULT (zeroblob(32)) CHECK (length(head) = 32)
+    head            BLOB    NOT NULL DEFAULT (zeroblob(32)) CHECK (length(head) = 32),
+    adopts          INTEGER NOT NULL DEFAULT 0 CHECK (adopts IN (0, 1))     -- a group that I have left: joined again, the
+                                                                            -- broker's count of my frames is taken over, once
 ) STRICT;
 CREATE TABLE event (                            -- the chain as I verified it
     scope_id        INTEGER NOT NULL REFERENCES scope,
@@ -152,17 +154,22 @@ CREATE TABLE chain (                            -- one sending chain per epoch a
     peer_id         INTEGER NOT NULL,               -- 0 is myself
     version         INTEGER NOT NULL DEFAULT 0,
     state           BLOB    NOT NULL,               -- sealed: chain key, generation, skipped keys
+    skipped         INTEGER NOT NULL DEFAULT 0,     -- keys in it for frames that are late
     delete_ms       INTEGER,                        -- old epochs: wipe then
     UNIQUE (group_id, epoch, peer_id)
 ) STRICT;
+CREATE INDEX chain_over ON chain (delete_ms) WHERE delete_ms IS NOT NULL;
+CREATE INDEX chain_skipped ON chain (group_id) WHERE skipped > 0;
 CREATE TABLE epoch_job (                        -- an epoch that I am handing out; survives a crash half way
     job_id          INTEGER PRIMARY KEY AUTOINCREMENT,
-    group_id        INTEGER NOT NULL UNIQUE REFERENCES grp,
+    group_id        INTEGER NOT NULL REFERENCES grp,
     epoch           INTEGER NOT NULL,
-    state           INTEGER NOT NULL CHECK (state IN (1, 2)),           -- 1 event not yet confirmed, 2 sending keys
+    state           INTEGER NOT NULL CHECK (state BETWEEN 1 AND 3),         -- 1 event not yet confirmed, 2 sending keys
+                                                                            -- 3 another's key that came before its EPOCH
     secret          BLOB    NOT NULL,               -- sealed epoch secret; row deleted when every member has a frame queued
     next_peer       INTEGER NOT NULL DEFAULT 0      -- members with a smaller number are done
 ) STRICT;
+CREATE UNIQUE INDEX epoch_job_group ON epoch_job (group_id, state = 3);
 CREATE TABLE outbox (                           -- my messages: until settled, then for `sent.keep`; given-up ones move to dead
     outbox_id       INTEGER PRIMARY KEY AUTOINCREMENT,
     peer_id         INTEGER REFERENCES peer,        -- to whom; NULL: a group
@@ -189,6 +196,7 @@ CREATE TABLE outbox (                           -- my messages: until settled, t
     retry_ms        INTEGER NOT NULL DEFAULT 0,     -- next attempt
     damaged         INTEGER NOT NULL DEFAULT 0,     -- notices of reason 6 so far; after the third: dead
     live            INTEGER NOT NULL DEFAULT 0 CHECK (live IN (0, 1)),  -- asks for, or belongs to, a live session
+    recipients      INTEGER NOT NULL DEFAULT 1,     -- groups: other members of the epoch that it was sealed under
     UNIQUE (scope_id, seq),
     CHECK ((peer_id IS NULL) = (group_id IS NOT NULL)),
     CHECK ((message IS NULL) = (kind >= 3 AND state = 4)),
@@ -197,6 +205,7 @@ CREATE TABLE outbox (                           -- my messages: until settled, t
 CREATE INDEX outbox_retry ON outbox (retry_ms) WHERE state = 2;
 CREATE INDEX outbox_queued ON outbox (peer_id, group_id) WHERE state = 1;
 CREATE INDEX outbox_thread ON outbox (thread);
+CREATE INDEX outbox_group ON outbox (accepted_ms) WHERE group_id IS NOT NULL AND state = 3;
 CREATE TABLE signed (                           -- who signed for a group message, if receipts are on
     outbox_id       INTEGER NOT NULL REFERENCES outbox ON DELETE CASCADE,
     peer_id         INTEGER NOT NULL REFERENCES peer,
@@ -246,9 +255,9 @@ CREATE TABLE known (                            -- ids of messages taken, 38 day
     PRIMARY KEY (peer_id, msg_id)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX known_age ON known (at_ms);
-CREATE TABLE ack (                              -- settled here, not yet confirmed by the broker; input of the next receipts
+CREATE TABLE ack (                              -- of my mailbox: settled here, not yet confirmed by the broker; input of the
+                                                -- next receipts.  Of a channel none is kept: it is read again from its cursor
     position        INTEGER PRIMARY KEY,            -- at the broker, of this incarnation
-    stream          INTEGER NOT NULL,               -- 0 my mailbox, else the group
     scope_id        INTEGER REFERENCES scope,       -- NULL: receipt, event, notice, or nothing of mine
     peer_id         INTEGER REFERENCES peer,
     seq             INTEGER,
@@ -256,9 +265,10 @@ CREATE TABLE ack (                              -- settled here, not yet confirm
     status          INTEGER NOT NULL CHECK (status BETWEEN 0 AND 4)
                     -- 0 silent: covered by the cursor receipt alone  1 opened  2 could not  3 refused  4 only a tombstone came
 ) STRICT;
-CREATE TABLE cursor (                           -- confirmed by the broker; emptied when the incarnation changes
+CREATE TABLE cursor (                           -- emptied when the incarnation changes
     stream          INTEGER PRIMARY KEY,            -- 0 my mailbox, else the group
-    position        INTEGER NOT NULL
+    position        INTEGER NOT NULL,               -- mailbox: confirmed by the broker; channel: settled here
+    epoch           INTEGER NOT NULL DEFAULT 0      -- channel: newest one that was read from it
 ) STRICT;
 CREATE TABLE dead (                             -- dead letters, both ways; 30 days
     dead_id         INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -325,13 +335,15 @@ SELECT o.outbox_id AS message, coalesce(p.name, '#' || lower(substr(hex(c.id), 1
        o.expires_ms / 1000 - unixepoch() AS expires_s, o.tries
   FROM outbox o LEFT JOIN peer p ON p.peer_id = o.peer_id LEFT JOIN scope c ON c.scope_id = o.group_id;
 CREATE VIEW v_inbox AS
-SELECT i.inbox_id AS message, p.name AS "from", i.seq, i.bytes, unixepoch() - i.received_ms / 1000 AS age_s,
+SELECT i.inbox_id AS message, p.name AS "from", iif(c.kind = 2, '#' || lower(substr(hex(c.id), 1, 8)), NULL) AS group8,
+       i.seq, i.bytes, unixepoch() - i.received_ms / 1000 AS age_s,
        CASE i.state WHEN 0 THEN 'held' WHEN 1 THEN 'new' WHEN 2 THEN 'handed' WHEN 3 THEN 'done' ELSE 'failed' END AS state, i.tries
-  FROM inbox i JOIN peer p ON p.peer_id = i.peer_id;
+  FROM inbox i JOIN peer p ON p.peer_id = i.peer_id JOIN scope c ON c.scope_id = i.scope_id;
 CREATE VIEW v_dead AS
-SELECT d.dead_id AS dead, iif(d.incoming, 'in', 'out') AS way, p.name AS peer, d.seq, d.reason, d.detail,
+SELECT d.dead_id AS dead, iif(d.incoming, 'in', 'out') AS way,
+       coalesce(p.name, '#' || lower(substr(hex(c.id), 1, 8))) AS peer, d.seq, d.reason, d.detail,
        unixepoch() - d.at_ms / 1000 AS age_s, d.message IS NOT NULL AS can_retry
-  FROM dead d LEFT JOIN peer p ON p.peer_id = d.peer_id;
+  FROM dead d LEFT JOIN peer p ON p.peer_id = d.peer_id LEFT JOIN scope c ON c.scope_id = d.group_id;
 CREATE VIEW v_groups AS
 SELECT lower(substr(hex(c.id), 1, 8)) AS group8,
        CASE g.state WHEN 1 THEN 'invited' WHEN 2 THEN 'joined' WHEN 3 THEN 'left' WHEN 4 THEN 'closed' ELSE 'FORKED' END AS state,

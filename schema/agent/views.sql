@@ -27,14 +27,16 @@ SELECT o.outbox_id AS message, coalesce(p.name, '#' || lower(substr(hex(c.id), 1
   FROM outbox o LEFT JOIN peer p ON p.peer_id = o.peer_id LEFT JOIN scope c ON c.scope_id = o.group_id;
 
 CREATE VIEW v_inbox AS
-SELECT i.inbox_id AS message, p.name AS "from", i.seq, i.bytes, unixepoch() - i.received_ms / 1000 AS age_s,
+SELECT i.inbox_id AS message, p.name AS "from", iif(c.kind = 2, '#' || lower(substr(hex(c.id), 1, 8)), NULL) AS group8,
+       i.seq, i.bytes, unixepoch() - i.received_ms / 1000 AS age_s,
        CASE i.state WHEN 0 THEN 'held' WHEN 1 THEN 'new' WHEN 2 THEN 'handed' WHEN 3 THEN 'done' ELSE 'failed' END AS state, i.tries
-  FROM inbox i JOIN peer p ON p.peer_id = i.peer_id;
+  FROM inbox i JOIN peer p ON p.peer_id = i.peer_id JOIN scope c ON c.scope_id = i.scope_id;
 
 CREATE VIEW v_dead AS
-SELECT d.dead_id AS dead, iif(d.incoming, 'in', 'out') AS way, p.name AS peer, d.seq, d.reason, d.detail,
+SELECT d.dead_id AS dead, iif(d.incoming, 'in', 'out') AS way,
+       coalesce(p.name, '#' || lower(substr(hex(c.id), 1, 8))) AS peer, d.seq, d.reason, d.detail,
        unixepoch() - d.at_ms / 1000 AS age_s, d.message IS NOT NULL AS can_retry
-  FROM dead d LEFT JOIN peer p ON p.peer_id = d.peer_id;
+  FROM dead d LEFT JOIN peer p ON p.peer_id = d.peer_id LEFT JOIN scope c ON c.scope_id = d.group_id;
 
 CREATE VIEW v_groups AS
 SELECT lower(substr(hex(c.id), 1, 8)) AS group8,
