@@ -39,23 +39,37 @@ void profile_group_set(struct agent_store *store, const struct profile_group *gr
 void profile_group_title_set(struct agent_store *store, int64_t group_id, struct bytes title);
 bool profile_group_title(struct agent_store *store, int64_t group_id, struct buf *out);
 
+/* All of it goes.  False: something refers to it (mail, alarms), and nothing was done. */
+bool profile_group_remove(struct agent_store *store, int64_t group_id);
+
 /* peer_id 0: myself.  state 1 invited, 2 joined. */
 void profile_member_put(struct agent_store *store, int64_t group_id, int64_t peer_id, uint8_t role,
                         uint8_t state);
 void profile_member_remove(struct agent_store *store, int64_t group_id, int64_t peer_id);
 void profile_members_clear(struct agent_store *store, int64_t group_id);
+/* Those who have joined, above `after`, at most `max`; how many there are above it. */
+size_t profile_members(struct agent_store *store, int64_t group_id, int64_t after, int64_t *peers,
+                       size_t max);
+uint64_t profile_members_above(struct agent_store *store, int64_t group_id, int64_t after);
+/* Members for whom a group key is queued or sealed and not at the broker yet. */
+uint64_t profile_group_keys_out(struct agent_store *store, int64_t group_id);
+/* My programs' messages that were sealed since. */
+uint64_t profile_group_said_since(struct agent_store *store, int64_t group_id, uint64_t since_ms);
 
-enum profile_job_state { JOB_EVENT = 1, JOB_KEYS };
+/* EARLY: another admin's key that came before its EPOCH; beside a job of my own. */
+enum profile_job_state { JOB_EVENT = 1, JOB_KEYS, JOB_EARLY };
 struct profile_job {
     int64_t job_id, group_id;
     uint32_t epoch;
     enum profile_job_state state;
     int64_t next_peer; /* members with a smaller number are done */
 };
-/* In the place of an older one of the group. */
+/* In the place of an older one of the group (EARLY: of an older EARLY one). */
 void profile_job_put(struct agent_store *store, struct profile_job *job, struct bytes secret);
 void profile_job_set(struct agent_store *store, const struct profile_job *job);
+/* Not EARLY ones. */
 bool profile_job_of(struct agent_store *store, int64_t group_id, struct profile_job *out);
+bool profile_job_early(struct agent_store *store, int64_t group_id, struct profile_job *out);
 bool profile_job_next(struct agent_store *store, int64_t after, struct profile_job *out);
 /* The caller wipes. */
 bool profile_job_secret(struct agent_store *store, const struct profile_job *job, struct buf *out);

@@ -59,7 +59,7 @@ struct profile_statements {
 extern const struct profile_statements profile_sql_meta, profile_sql_me, profile_sql_secret,
     profile_sql_peer, profile_sql_alarm, profile_sql_log, profile_sql_scope, profile_sql_session,
     profile_sql_outbox, profile_sql_inbox, profile_sql_ack, profile_sql_dead, profile_sql_changes,
-    profile_sql_chain;
+    profile_sql_group, profile_sql_chain;
 
 /* The statement, ready to be bound. */
 static inline sqlite3_stmt *in_stmt(struct agent_store *store, enum profile_module module, int n)

@@ -38,7 +38,8 @@ static const struct profile_statements *const modules[MODULE_COUNT] = {
     [IN_SCOPES] = &profile_sql_scope,    [IN_SESSIONS] = &profile_sql_session,
     [IN_OUTBOX] = &profile_sql_outbox,   [IN_INBOX] = &profile_sql_inbox,
     [IN_ACKS] = &profile_sql_ack,        [IN_DEAD] = &profile_sql_dead,
-    [IN_CHANGES] = &profile_sql_changes, [IN_CHAINS] = &profile_sql_chain,
+    [IN_CHANGES] = &profile_sql_changes, [IN_GROUPS] = &profile_sql_group,
+    [IN_CHAINS] = &profile_sql_chain,
 };
 
 static enum err prepare_all(struct agent_store *store)
