@@ -137,6 +137,7 @@ struct agent_delivery {
 };
 
 struct agent_channel; /* channel.h */
+struct agent_group;   /* group.h */
 
 struct agent {
     struct agent_store *store; /* owned */
@@ -150,6 +151,7 @@ struct agent {
     struct agent_presence *presences;
     struct agent_delivery *deliveries, **deliveries_end;
     struct agent_channel *channels; /* of groups */
+    struct agent_group *groups;     /* group.h */
 
     uint64_t delivered_to;   /* highest position delivered since HELLO */
     uint64_t known_to;       /* highest position that was settled before HELLO */
