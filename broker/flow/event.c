@@ -1,6 +1,7 @@
 #include "broker/controller/controller.h"
 #include "broker/flow/accept.h"
 #include "broker/flow/event_list.h"
+#include "broker/flow/groups.h"
 #include "broker/flow/session.h"
 #include "broker/store/senders.h"
 #include "shared/wire/limit.h"
@@ -83,9 +84,6 @@ static enum err appending_find(struct appending *ap)
     int64_t by = ap->request->by.id;
     enum err e;
 
-    /* Groups are not there yet: none can be made, and nobody is in one. */
-    if (ap->parsed[0].scope == SCOPE_GROUP)
-        return ap->parsed[0].type == EVENT_GROUP_CREATED ? ERR_STATE : ERR_NOT_MEMBER;
     e = store_session_find(ap->flow->store, ap->parsed[0].id, &ap->session);
     if (e != ERR_OK)
         return e == ERR_NOT_FOUND ? ERR_SESSION_NOT_FOUND : e;
@@ -97,7 +95,7 @@ static enum err refuse_conflict(struct appending *ap, uint64_t seq)
 {
     struct message *refusal = refuse_message(ap->reply);
     struct list_maker *list = reply_list(ap->reply);
-    enum err e = event_list_add(ap->flow, &ap->session, seq, UINT64_MAX, list);
+    enum err e = event_list_add(ap->flow, ap->session.session_id, seq, UINT64_MAX, list);
 
     if (e != ERR_OK)
         return e;
@@ -293,8 +291,11 @@ enum err event_handle(struct flow *flow, const struct request *request, struct r
     struct message *message = reply_message(reply);
     enum err e;
 
-    if ((e = appending_parse(&ap)) != ERR_OK || (e = appending_verify(&ap)) != ERR_OK
-        || (e = appending_find(&ap)) != ERR_OK || (e = appending_compare(&ap)) != ERR_OK
+    if ((e = appending_parse(&ap)) != ERR_OK || (e = appending_verify(&ap)) != ERR_OK)
+        return e;
+    if (ap.parsed[0].scope == SCOPE_GROUP) /* not yet */
+        return ap.parsed[0].type == EVENT_GROUP_CREATED ? ERR_STATE : ERR_NOT_MEMBER;
+    if ((e = appending_find(&ap)) != ERR_OK || (e = appending_compare(&ap)) != ERR_OK
         || (e = appending_rate(&ap)) != ERR_OK || (e = appending_rules(&ap)) != ERR_OK
         || (e = appending_frame(&ap)) != ERR_OK)
         return e;

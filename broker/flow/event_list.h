@@ -7,7 +7,7 @@
 #include "broker/store/scopes.h"
 
 /* From number `seq` on, at most `max`, and never more than one message holds. */
-enum err event_list_add(struct flow *flow, const struct session_row *session, uint64_t seq,
-                        uint64_t max, struct list_maker *list);
+enum err event_list_add(struct flow *flow, int64_t scope_id, uint64_t seq, uint64_t max,
+                        struct list_maker *list);
 
 #endif

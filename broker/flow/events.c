@@ -1,4 +1,5 @@
 #include "broker/flow/event_list.h"
+#include "broker/flow/groups.h"
 #include "shared/wire/limit.h"
 
 enum {
@@ -16,13 +17,13 @@ static bool list_one(void *ctx, const struct event_row *row)
     return list->raw.len <= LIST_BYTES_MOST;
 }
 
-enum err event_list_add(struct flow *flow, const struct session_row *session, uint64_t seq,
-                        uint64_t max, struct list_maker *list)
+enum err event_list_add(struct flow *flow, int64_t scope_id, uint64_t seq, uint64_t max,
+                        struct list_maker *list)
 {
-    if (seq >= session->next_event || max == 0)
+    if (seq > INT64_MAX || max == 0)
         return ERR_OK;
-    return store_event_list(flow->store, session->session_id, seq,
-                            max < EVENTS_MOST ? max : EVENTS_MOST, list_one, list);
+    return store_event_list(flow->store, scope_id, seq, max < EVENTS_MOST ? max : EVENTS_MOST,
+                            list_one, list);
 }
 
 enum err events_handle(struct flow *flow, const struct request *request, struct reply *reply)
@@ -37,7 +38,7 @@ enum err events_handle(struct flow *flow, const struct request *request, struct 
         e = ERR_NOT_FOUND;
     if (e != ERR_OK)
         return e == ERR_NOT_FOUND ? ERR_SESSION_NOT_FOUND : e;
-    e = event_list_add(flow, &session, asked->seq, asked->max, list);
+    e = event_list_add(flow, session.session_id, asked->seq, asked->max, list);
     if (e != ERR_OK)
         return e;
     MESSAGE_SET(message, events, list_of(list));

@@ -1,6 +1,7 @@
 #include <stdlib.h>
 
 #include "broker/flow/flow_internal.h"
+#include "broker/flow/groups.h"
 #include "broker/flow/journal.h"
 #include "broker/flow/revoke.h"
 #include "broker/store/directory.h"
@@ -74,6 +75,7 @@ void flow_settings_default(struct flow_settings *out)
                                    .send_per_s = 50,
                                    .send_burst = 500,
                                    .prekeys_per_h = 30,
+                                   .group_members = LIMIT_GROUP_MEMBERS,
                                    .frame_ttl_max_ms = LIMIT_FRAME_LIFE_MS,
                                    .store_max_bytes = 4096 * mib,
                                    .disk_floor_bytes = 256 * mib,

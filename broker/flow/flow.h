@@ -31,6 +31,7 @@ struct flow_settings {
     uint64_t requests, request_bytes; /* held per recipient */
     uint64_t requests_open;           /* unanswered, of one sender */
     uint64_t send_per_s, send_burst, prekeys_per_h;
+    uint64_t group_members; /* largest group */
     uint64_t frame_ttl_max_ms;
     uint64_t store_max_bytes, disk_floor_bytes, wal_alarm_bytes;
 };

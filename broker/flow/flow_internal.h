@@ -60,6 +60,7 @@ struct flow {
     uint64_t now_ms, elapsed_ms; /* taken when a turn or tick begins */
     struct turn turn;
     struct peers peers;
+    struct groups *groups; /* groups.c: those that were looked at */
     struct peer *woken; /* chain through next_woken: mail or credit is new for them */
     struct group *woken_groups, *trim_groups; /* chains through next_woken, next_trim: channel.h */
     struct rates rates;

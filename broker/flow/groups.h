@@ -17,6 +17,7 @@ struct group {
     struct group_chain chain;
     int64_t *readers; /* agent ids that have a cursor, ascending */
     size_t reader_count, reader_cap;
+    struct buf epoch_list; /* members of the newest epoch: aid, role; ascending */
     uint64_t rollbacks;
     /* of channel.c */
     bool is_woken; /* something new is in the channel: its readers are woken at the turn's end */
@@ -26,7 +27,8 @@ struct group {
     uint64_t low; /* no reader's cursor is lower; 0: not known */
 };
 
-/* ERR_NOT_FOUND; ERR_STORE.  Borrowed until the turn ends. */
+/* ERR_NOT_FOUND; ERR_STORE.  Borrowed until the flow is closed; what it says, until the turn ends.
+ */
 enum err group_find(struct flow *flow, const uint8_t id[static 16], struct group **out);
 enum err group_get(struct flow *flow, int64_t group_id, struct group **out);
 void groups_free(struct flow *flow);
@@ -45,11 +47,32 @@ struct group_append {
 };
 enum err group_append(struct flow *flow, const struct request *request, struct reply *reply,
                       const struct group_append *append);
+/* What waits for an agent's answer: requests, and invitations into groups. */
+struct held {
+    uint64_t count, bytes;
+};
+#define INVITATION_BYTES (EVENT_SIZE + 64 + INVITED_BODY_SIZE)
+enum err held_count(struct flow *flow, int64_t agent_id, struct held *out);
+
 /* EVENTS of a group.  ERR_NOT_FOUND: unknown, or not the asker's. */
 enum err group_events(struct flow *flow, const struct request *request, struct reply *reply);
 
-/* The agent is revoked: its cursors and invitations end, its groups are stale.  One bounded step;
- * *more: call again. */
-enum err group_agent_revoked(struct flow *flow, int64_t agent_id, bool *more);
+/* The agent is revoked: its cursors and invitations end, its groups are stale.  One bounded step
+ * over the groups above *after, which follows; *more: call again. */
+enum err group_agent_revoked(struct flow *flow, int64_t agent_id, int64_t *after, bool *more);
+
+/* ---- for group_append.c ------------------------------------------------------------------------
+ */
+
+/* A new group with its channel; `row.id` and what store_group_add() wants are given. */
+enum err group_begin(struct flow *flow, const struct group_row *row, struct group **out);
+/* Who reads from now on, and who no longer does. */
+enum err group_reader_add(struct flow *flow, struct group *group, int64_t agent_id,
+                          uint64_t position);
+enum err group_reader_remove(struct flow *flow, struct group *group, int64_t agent_id);
+/* `epoch_list` follows the chain's members. */
+void group_epoch_begun(struct group *group);
+/* Stale by the chain's word, or because a member is revoked. */
+bool group_is_stale(struct flow *flow, const struct group *group);
 
 #endif
