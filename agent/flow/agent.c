@@ -65,7 +65,6 @@ static void begin_memory(struct agent *agent)
 {
     struct profile_out_counts counts;
 
-    agent->deliveries_end = &agent->deliveries;
     agent->ack_due_ms = agent->look_ms = NEVER;
     agent->sweep_ms = agent_elapsed(agent);
     agent->tidied_ms = agent_elapsed(agent);

@@ -268,8 +268,8 @@ static void take_first(struct agent *agent, const struct asking *asking,
         return;
     }
     if (envelope.kind == ENVELOPE_USER || envelope.kind == ENVELOPE_INTRO)
-        agent_inbox_put(agent, session, &envelope, plain, &asking->view, asking->digest,
-                        asking->stored_ms, true);
+        agent_inbox_put(agent, session->session_id, session->peer_id, &envelope, plain,
+                        &asking->view, asking->digest, asking->stored_ms, true);
     CRASH_POINT("recv.rows");
     if (verdict == CONSENT_GIVE)
         agent_session_accept(agent, session, &asking->peer);

@@ -127,7 +127,7 @@ struct agent_presence {
     uint8_t sid[16];
 };
 
-/* A DELIVER that must wait for the log. */
+/* A DELIVER whose next item must wait: delivery.h. */
 struct agent_delivery {
     struct agent_delivery *next;
     struct buf head, body;
@@ -149,7 +149,7 @@ struct agent {
     struct agent_sender *senders;
     struct agent_opening *openings;
     struct agent_presence *presences;
-    struct agent_delivery *deliveries, **deliveries_end;
+    struct agent_delivery *deliveries;
     struct agent_channel *channels; /* of groups */
     struct agent_group *groups;     /* group.h */
 

@@ -1,9 +1,9 @@
 #include "agent/flow/incoming.h"
 
 #include <sodium.h>
-#include <stdlib.h>
 
 #include "agent/flow/chain.h"
+#include "agent/flow/delivery.h"
 #include "agent/flow/freeze.h"
 #include "agent/flow/link.h"
 #include "agent/flow/receipts.h"
@@ -73,23 +73,31 @@ static void add_missing(struct profile_received *received, uint64_t from, uint64
     }
 }
 
+bool agent_received_add(struct profile_received *received, uint64_t seq,
+                        const uint8_t digest[static 32])
+{
+    bool gap = seq > received->seq + 1;
+
+    if (seq <= received->seq) {
+        drop_missing(received, seq);
+        return false;
+    }
+    if (gap)
+        add_missing(received, received->seq + 1, seq - 1);
+    received->seq = seq;
+    memcpy(received->digest, digest, 32);
+    return gap;
+}
+
 void agent_received_note(struct agent *agent, const struct profile_session *session, uint64_t seq,
                          const uint8_t digest[static 32])
 {
     struct profile_received received = { 0 };
 
     profile_received_get(agent->store, session->session_id, session->peer_id, &received);
-    if (seq <= received.seq) {
-        drop_missing(&received, seq);
-    } else {
-        if (seq > received.seq + 1) {
-            add_missing(&received, received.seq + 1, seq - 1);
-            profile_alarm_add(agent->store, "gap", session->peer_id, session->session_id,
-                              "messages are missing", agent_now(agent));
-        }
-        received.seq = seq;
-        memcpy(received.digest, digest, 32);
-    }
+    if (agent_received_add(&received, seq, digest))
+        profile_alarm_add(agent->store, "gap", session->peer_id, session->session_id,
+                          "messages are missing", agent_now(agent));
     profile_received_put(agent->store, session->session_id, session->peer_id, &received);
     buf_free(&received.missing);
 }
@@ -114,13 +122,13 @@ static void find_thread(struct agent *agent, const struct envelope *envelope,
         memcpy(thread, envelope->reply_to, 16);
 }
 
-void agent_inbox_put(struct agent *agent, const struct profile_session *session,
+void agent_inbox_put(struct agent *agent, int64_t scope_id, int64_t peer_id,
                      const struct envelope *envelope, struct bytes plain,
                      const struct frame_view *view, const uint8_t digest[static 32],
                      uint64_t stored_ms, bool held)
 {
-    struct profile_in row = { .scope_id = session->session_id,
-                              .peer_id = session->peer_id,
+    struct profile_in row = { .scope_id = scope_id,
+                              .peer_id = peer_id,
                               .seq = view->seq,
                               .state = held ? INBOX_HELD : INBOX_NEW,
                               .bytes = envelope->body.len,
@@ -130,10 +138,9 @@ void agent_inbox_put(struct agent *agent, const struct profile_session *session,
 
     memcpy(row.digest, digest, 32);
     memcpy(row.msg_id, envelope->msg_id, 16);
-    row.first_contact = !profile_known_any(agent->store, session->peer_id);
+    row.first_contact = !profile_known_any(agent->store, peer_id);
     /* Sealed anew, it comes a second time under another number: it was taken. */
-    if (!held
-        && !profile_known_add(agent->store, session->peer_id, envelope->msg_id, agent_now(agent)))
+    if (!held && !profile_known_add(agent->store, peer_id, envelope->msg_id, agent_now(agent)))
         return;
     find_thread(agent, envelope, row.thread);
     profile_in_add(agent->store, &row, plain);
@@ -158,7 +165,8 @@ static void take_envelope(struct agent *agent, const struct profile_session *ses
         agent_log_compare(agent, envelope.log_index, envelope.log_head, session->peer_id);
     if (envelope.kind == ENVELOPE_USER || envelope.kind == ENVELOPE_INTRO) {
         if (envelope.kind == ENVELOPE_USER || envelope.body.len > 0)
-            agent_inbox_put(agent, session, &envelope, plain, view, digest, stored_ms, false);
+            agent_inbox_put(agent, session->session_id, session->peer_id, &envelope, plain, view,
+                            digest, stored_ms, false);
         profile_session_heard(agent->store, session->session_id, agent_now(agent));
     } else if (envelope.kind == ENVELOPE_ROTATE) {
         agent_rotation_said(agent, session, envelope.body);
@@ -472,36 +480,6 @@ static size_t take_items(struct agent *agent, const struct message *message,
 
 /* ------------------------------------------------------------------ deliveries that wait */
 
-static void keep_delivery(struct agent *agent, struct bytes head, const struct bytes *parts,
-                          size_t count, size_t done)
-{
-    struct agent_delivery *delivery = mem_zeroed(1, sizeof *delivery);
-
-    buf_append(&delivery->head, head.at, head.len);
-    delivery->done = done;
-    delivery->part_count = count < WIRE_PARTS_MAX ? count : WIRE_PARTS_MAX;
-    for (size_t i = 0; i < delivery->part_count; i++) {
-        buf_append(&delivery->body, parts[i].at, parts[i].len);
-        delivery->part_len[i] = parts[i].len;
-    }
-    if (!agent->deliveries_end)
-        agent->deliveries_end = &agent->deliveries;
-    *agent->deliveries_end = delivery;
-    agent->deliveries_end = &delivery->next;
-}
-
-static void drop_delivery(struct agent *agent)
-{
-    struct agent_delivery *gone = agent->deliveries;
-
-    agent->deliveries = gone->next;
-    if (!agent->deliveries)
-        agent->deliveries_end = &agent->deliveries;
-    buf_free(&gone->head);
-    buf_free(&gone->body);
-    free(gone);
-}
-
 void agent_deliver(struct agent *agent, struct bytes head, const struct message *message,
                    const struct bytes *parts, size_t count)
 {
@@ -515,7 +493,7 @@ void agent_deliver(struct agent *agent, struct bytes head, const struct message 
         if (done >= message->items.count)
             return;
     }
-    keep_delivery(agent, head, parts, count, done);
+    agent_delivery_keep(&agent->deliveries, head, parts, count, done);
 }
 
 void agent_incoming_resume(struct agent *agent)
@@ -524,26 +502,19 @@ void agent_incoming_resume(struct agent *agent)
         struct agent_delivery *delivery = agent->deliveries;
         struct bytes parts[WIRE_PARTS_MAX];
         struct message message;
-        size_t at = 0;
-        for (size_t i = 0; i < delivery->part_count; i++) {
-            parts[i] = bytes_of(delivery->body.at + at, delivery->part_len[i]);
-            at += delivery->part_len[i];
-        }
-        if (message_decode(&message, buf_bytes(&delivery->head), delivery->part_count, FROM_BROKER)
-            == ERR_OK) {
+        if (agent_delivery_read(delivery, &message, parts)) {
             delivery->done
                 = take_items(agent, &message, parts, delivery->part_count, delivery->done);
             if (delivery->done < message.items.count)
                 return;
         }
-        drop_delivery(agent);
+        agent_delivery_drop(&agent->deliveries);
     }
 }
 
 void agent_incoming_forget(struct agent *agent)
 {
-    while (agent->deliveries)
-        drop_delivery(agent);
+    agent_deliveries_drop(&agent->deliveries);
     agent->delivered_to = 0;
     agent->early_position = 0;
     agent->unacked = 0;

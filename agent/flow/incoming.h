@@ -21,12 +21,15 @@ void agent_incoming_forget(struct agent *agent);
 uint64_t agent_received_up_to(struct agent *agent, int64_t scope_id, int64_t peer_id);
 /* Has the number been dealt with?  `digest` is of that frame if it is the highest. */
 bool agent_received_has(const struct profile_received *received, uint64_t seq);
+/* The number has been dealt with.  True: numbers before it were left out. */
+bool agent_received_add(struct profile_received *received, uint64_t seq,
+                        const uint8_t digest[static 32]);
 /* Writes the number down; numbers left out are an alarm. */
 void agent_received_note(struct agent *agent, const struct profile_session *session, uint64_t seq,
                          const uint8_t digest[static 32]);
 
 /* A message that was opened, into the inbox.  `held`: not shown until its request is accepted. */
-void agent_inbox_put(struct agent *agent, const struct profile_session *session,
+void agent_inbox_put(struct agent *agent, int64_t scope_id, int64_t peer_id,
                      const struct envelope *envelope, struct bytes plain,
                      const struct frame_view *view, const uint8_t digest[static 32],
                      uint64_t stored_ms, bool held);
