@@ -209,7 +209,7 @@ static const struct config_key keys[CONF_COUNT] = {
                              .kind = CONFIG_COUNT,
                              .initial = "30",
                              .least = 1,
-                             .most = 1000,
+                             .most = 100000,
                              .help = "one-time prekeys an hour for one requester" },
     [CONF_FRAME_TTL_MAX] = { .path = "frame/ttl_max",
                              .kind = CONFIG_DURATION,
@@ -217,6 +217,12 @@ static const struct config_key keys[CONF_COUNT] = {
                              .least = HOUR,
                              .most = 30 * DAY,
                              .help = "longest life of a frame" },
+    [CONF_GROUP_MEMBERS] = { .path = "group/members_max",
+                             .kind = CONFIG_COUNT,
+                             .initial = "1024",
+                             .least = 2,
+                             .most = 10000,
+                             .help = "members and invited agents of one group" },
     [CONF_CONTROL_SOCKET] = { .path = "control/socket",
                               .kind = CONFIG_PATH,
                               .initial = "control.sock",
@@ -287,6 +293,7 @@ void broker_config_flow(const struct config *config, struct flow_settings *out)
     out->send_per_s = config_number(config, CONF_SEND_PER_S);
     out->send_burst = config_number(config, CONF_SEND_BURST);
     out->prekeys_per_h = config_number(config, CONF_PREKEYS_PER_H);
+    out->group_members = config_number(config, CONF_GROUP_MEMBERS);
     out->frame_ttl_max_ms = config_number(config, CONF_FRAME_TTL_MAX);
     out->store_max_bytes = config_number(config, CONF_MAX_SIZE);
     out->disk_floor_bytes = config_number(config, CONF_DISK_FLOOR);

@@ -4,11 +4,12 @@
 #include "broker/controller/controller.h"
 #include "broker/flow/directory.h"
 #include "broker/flow/hints.h"
+#include "broker/store/groups.h"
 #include "broker/store/log.h"
 #include "shared/wire/limit.h"
 
-#define PROTOCOL   1
-#define GROUP_LIFE UINT64_C(604800000)
+#define PROTOCOL     1
+#define STREAMS_MOST (1 + LIMIT_GROUPS_MAX) /* of one answer */
 
 static enum err hello_check(struct flow *flow, const struct request *request, struct reply *reply)
 {
@@ -39,7 +40,7 @@ static void add_limits(struct flow *flow, struct reply *reply)
         { WIRE_LIMIT_REQUESTS_OPEN, s->requests_open },
         { WIRE_LIMIT_FRAME_LIFE, s->frame_ttl_max_ms },
         { WIRE_LIMIT_GROUP_LIFE,
-          s->frame_ttl_max_ms < GROUP_LIFE ? s->frame_ttl_max_ms : GROUP_LIFE },
+          s->frame_ttl_max_ms < LIMIT_GROUP_LIFE_MS ? s->frame_ttl_max_ms : LIMIT_GROUP_LIFE_MS },
         { WIRE_LIMIT_UNANSWERED, LIMIT_UNANSWERED },
         { WIRE_LIMIT_UNANSWERED_BYTES, LIMIT_UNANSWERED_BYTES },
         { WIRE_LIMIT_RATE, s->send_per_s },
@@ -50,6 +51,7 @@ static void add_limits(struct flow *flow, struct reply *reply)
         { WIRE_LIMIT_QUEUE_BYTES, s->queue_bytes },
         { WIRE_LIMIT_CREDIT, LIMIT_CREDIT_MAX },
         { WIRE_LIMIT_CREDIT_BYTES, LIMIT_CREDIT_BYTES_MAX },
+        { WIRE_LIMIT_MEMBERS, s->group_members },
     };
     struct list_maker *list = reply_list(reply);
 
@@ -58,23 +60,46 @@ static void add_limits(struct flow *flow, struct reply *reply)
     MESSAGE_SET(reply_message(reply), limits, list_of(list));
 }
 
+struct adding {
+    struct flow *flow;
+    struct list_maker *list;
+    size_t count;
+    enum err err;
+};
+
+/* What lies behind the cursor is not counted: no more than this. */
+static uint64_t waiting_most(const struct stream_row *stream, const struct cursor_row *cursor)
+{
+    uint64_t apart
+        = stream->last_position > cursor->position ? stream->last_position - cursor->position : 0;
+
+    return stream->frames < apart ? stream->frames : apart;
+}
+
 static bool add_stream(void *ctx, const struct stream_row *stream, const struct cursor_row *cursor)
 {
     static const uint8_t mailbox[16];
-    struct wire_stream item = { mailbox, cursor->position, stream->last_position, stream->frames };
+    struct adding *adding = ctx;
+    struct wire_stream item
+        = { mailbox, cursor->position, stream->last_position, waiting_most(stream, cursor) };
+    struct group_row group;
 
-    if (stream->kind == STREAM_MAILBOX)
-        list_add_stream(ctx, &item);
-    return true;
+    if (stream->kind == STREAM_CHANNEL) {
+        adding->err = store_group_get(adding->flow->store, stream->group_id, &group);
+        item.stream = group.id;
+    }
+    if (adding->err == ERR_OK && adding->count++ < STREAMS_MOST)
+        list_add_stream(adding->list, &item);
+    return adding->err == ERR_OK;
 }
 
 static enum err add_streams(struct flow *flow, int64_t agent_id, struct reply *reply)
 {
-    struct list_maker *list = reply_list(reply);
-    enum err e = store_reader_streams(flow->store, agent_id, add_stream, list);
+    struct adding adding = { .flow = flow, .list = reply_list(reply) };
+    enum err e = store_reader_streams(flow->store, agent_id, add_stream, &adding);
 
-    MESSAGE_SET(reply_message(reply), streams, list_of(list));
-    return e;
+    MESSAGE_SET(reply_message(reply), streams, list_of(adding.list));
+    return e == ERR_OK ? adding.err : e;
 }
 
 enum err add_credential(struct flow *flow, int64_t agent_id, uint64_t least_ms, struct reply *reply)

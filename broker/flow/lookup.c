@@ -56,7 +56,7 @@ static enum err add_spk(struct flow *flow, const struct spk_row *spk, struct rep
 }
 
 /* A key that is promised to the asker already costs nothing; a fresh one counts twice: for the pair
- * and for the asker. */
+ * and for the asker.  ERR_NOT_FOUND: there is none, or no more for this asker now. */
 static enum err promise(struct flow *flow, int64_t asker, int64_t target, uint32_t *id,
                         uint8_t key[static 32], struct reply *reply)
 {
@@ -68,9 +68,9 @@ static enum err promise(struct flow *flow, int64_t asker, int64_t target, uint32
 
     if (e != ERR_NOT_FOUND)
         return e;
-    if ((e = rate_check(reply, RATE_OPK_PAIR, asker, target, &of_pair)) != ERR_OK
-        || (e = rate_check(reply, RATE_OPK, asker, 0, &of_asker)) != ERR_OK)
-        return e;
+    if (rate_check(reply, RATE_OPK_PAIR, asker, target, &of_pair) != ERR_OK
+        || rate_check(reply, RATE_OPK, asker, 0, &of_asker) != ERR_OK)
+        return ERR_NOT_FOUND;
     return store_opk_reserve(flow->store, target, asker, flow->now_ms,
                              flow->now_ms + LIMIT_OPK_RESERVED_MS, id, key, &fresh);
 }

@@ -44,6 +44,7 @@ Test(broker_config, flow_has_the_same_defaults)
     SAME(send_per_s);
     SAME(send_burst);
     SAME(prekeys_per_h);
+    SAME(group_members);
     SAME(frame_ttl_max_ms);
     SAME(store_max_bytes);
     SAME(disk_floor_bytes);
