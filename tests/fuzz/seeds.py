@@ -69,6 +69,26 @@ def main():
                                "010900000000c000c0ffffff", "0b7d00000040f000",
                                "010001000100010d0d000d010d00010d010d00")):
         seed("ratchet", f"seed{i}", raw(steps))
+
+    chain = b"".join(raw(row["preimage"]) + raw(row["sig"]) + raw(row["body"])
+                     for row in vectors["group"]["chain"]["events"])
+    seed("group_chain", "events", b"\0" + chain)
+    seed("group_chain", "damaged", b"\0" + chain[:300] + b"\xff" + chain[301:700])
+    # what, who (actor, target, value), and what some deeds need; see the target
+    for i, deeds in enumerate((
+            "00000704000148ff0209", "00000704000148ff020904000349",
+            "000007040001c8ff0b0904000148ff021204000339040041490600",
+            "00000704000148ff01d0ff02090212040005c80301",
+            "00400704000188ff020904014318ff8408455aff000003800001",
+            "000007040001c8ff020904004380039104010600", "0400060001c8ff8000ffff")):
+        seed("group_chain", f"life{i}", b"\1" + raw(deeds))
+    for i, steps in enumerate(("00", "0080", "0204", "01ff", "01ff01ff0006", "017d00", "0100017d0080",
+                               "06006610060106ff0600a501", "0402000402800480", "030102000380")):
+        seed("group_frame", f"steps{i}", b"\0" + raw(steps))
+    seed("group_frame", "fresh", b"\1\1" + b"\7" * 32 + bytes(8))
+    seed("group_frame", "two_kept", b"\1\1" + b"\7" * 32 + bytes.fromhex("0000000900000002")
+         + bytes.fromhex("0000000300000001") + b"\5" * 32
+         + bytes.fromhex("0000000500000001") + b"\6" * 32)
     return 0
 
 
