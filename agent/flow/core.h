@@ -81,11 +81,14 @@ struct agent_conn {
     uint64_t retry_after_ms;
 };
 
-/* How far each session's frames have gone on this connection (docs/protocol.md 6.3). */
+/* How far each session's, and each group's, frames have gone on this connection (docs/protocol.md
+ * 6.3). */
 struct agent_sender {
     struct agent_sender *next;
     int64_t scope_id;
-    uint8_t sid[16];
+    uint8_t sid[16]; /* or gid */
+    bool group;
+    uint32_t refused_epoch; /* A2A_EPOCH: what is not accepted is sealed anew under a later one */
     uint64_t acc;      /* the broker has my frames up to here */
     uint64_t transmit; /* next number to transmit */
     unsigned flying;   /* messages with frames of it, without an answer */
@@ -170,7 +173,8 @@ struct agent {
     bool prekeys_replace; /* … in the place of all that the broker has */
     bool card_asked, hello_wanted;
     size_t syncing, comparing; /* answers outstanding before UP */
-    int64_t sync_after;        /* sessions up to here are in the SYNC */
+    int64_t sync_after;        /* sessions, then groups, up to here are in the SYNC */
+    bool sync_groups;          /* all sessions are */
 
     unsigned event_failures, request_failures;
     bool look_events, look_requests, look_queue; /* something may be there to send */

@@ -26,6 +26,12 @@ void agent_outgoing_seal_session(struct agent *agent, const struct profile_sessi
 bool agent_outgoing_control(struct agent *agent, const struct profile_session *session,
                             const struct profile_peer *peer, uint8_t kind, uint64_t expires_ms,
                             struct profile_out *row);
+/* Queues a control message for the peer: into the session that there is, or after a request for one.
+ * If a session ends before it is signed for, it goes into the next. */
+void agent_outgoing_tell(struct agent *agent, const struct profile_peer *peer, uint8_t kind,
+                         struct bytes body, uint64_t expires_ms);
+/* Does this kind of control message belong to one session alone? */
+bool agent_outgoing_is_bound(uint8_t kind);
 /* Queues rotate{sid} under the id, likewise: first word of the new session, and last of the old. */
 bool agent_outgoing_rotate(struct agent *agent, const struct profile_session *session,
                            const struct profile_peer *peer, const uint8_t sid[static 16],
@@ -34,10 +40,15 @@ bool agent_outgoing_rotate(struct agent *agent, const struct profile_session *se
 /* May something of this size be queued for that agent?  Errors as agent_send(). */
 enum err agent_outgoing_allowed(struct agent *agent, const uint8_t to[static 32], size_t size,
                                 struct profile_peer *peer);
+/* Are there as many unfinished messages as may be? */
+bool agent_outbox_full(struct agent *agent);
+/* msg_id of the first message of the chain that this one will belong to. */
+void agent_thread_of(struct agent *agent, const struct send_request *request,
+                     const uint8_t id[static 16], uint8_t thread[static 16]);
 /* Queues an introduction under the id. */
 void agent_outgoing_introduce(struct agent *agent, const struct profile_peer *peer,
                               struct bytes body, bool live, const uint8_t id[static 16]);
-/* Numbers of the session have been settled: the window moves. */
+/* Numbers of the session (or group) have been settled: the window moves. */
 void agent_outgoing_settled(struct agent *agent, int64_t scope_id);
 /* A side that only listens answers with a heartbeat, so that the ratchet turns. */
 void agent_heartbeats(struct agent *agent);

@@ -37,6 +37,10 @@ struct ack_plan {
  * reach. */
 void agent_ack_plan(struct ack_plan *plan, const struct profile_ack *rows, size_t count);
 
+/* Signs and appends it.  False: its scope or sender is gone. */
+bool agent_receipt_sign(struct agent *agent, struct planned_receipt *planned,
+                        struct list_maker *list);
+
 void agent_receipt_item(struct agent *agent, struct bytes item);
 void agent_notice_item(struct agent *agent, struct bytes item);
 

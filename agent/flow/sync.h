@@ -5,6 +5,7 @@
 #ifndef FLOW_SYNC_H
 #define FLOW_SYNC_H
 #include "agent/flow/core.h"
+#include "agent/flow/group.h"
 
 /* The broker has another history than last time: positions mean nothing, what has no receipt goes
  * out again, one-time prekeys are void. */
@@ -20,6 +21,8 @@ void agent_sync_scopes(struct agent *agent);
 void agent_sync_resume(struct agent *agent);
 void agent_sync_answer(struct agent *agent, const struct agent_asked *asked, enum err code,
                        const struct message *message);
+/* The same for one group that I came into since; nothing while it is asked for already. */
+void agent_sync_group(struct agent *agent, const struct agent_group *group);
 /* A chain has been compared; the last one ends SYNCING. */
 void agent_sync_compared(struct agent *agent);
 void agent_sync_end(struct agent *agent);

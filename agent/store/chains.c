@@ -22,6 +22,7 @@
     X(END, "UPDATE chain SET delete_ms = ?3 WHERE group_id = ?1 AND epoch < ?2"                    \
            " AND delete_ms IS NULL")                                                               \
     X(REMOVE, "DELETE FROM chain WHERE group_id = ?1")                                             \
+    X(REMOVE_ONE, "DELETE FROM chain WHERE chain_id = ?1")                                         \
     X(SWEEP, "DELETE FROM chain WHERE delete_ms <= ?1")                                            \
     X(HELD_ADD, "INSERT INTO held (group_id, peer_id, seq, epoch, digest, frame, stored_ms,"       \
                 " received_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")                           \
@@ -163,14 +164,23 @@ bool profile_chain_next_skipped(struct agent_store *store, int64_t group_id, int
     return take_chain(store, next, out);
 }
 
+void profile_chain_remove(struct agent_store *store, int64_t chain_id)
+{
+    sqlite3_stmt *gone = of(store, STMT_REMOVE_ONE);
+
+    bind_int(gone, 1, chain_id);
+    shred(store, gone);
+}
+
 void profile_chains_end(struct agent_store *store, int64_t group_id, uint32_t before_epoch,
-                        uint64_t at_ms)
+                        bool whole_too, uint64_t at_ms)
 {
     sqlite3_stmt *whole = of_group(store, STMT_END_WHOLE, group_id);
     sqlite3_stmt *end = of_group(store, STMT_END, group_id);
 
     bind_int(whole, 2, before_epoch);
-    shred(store, whole);
+    if (whole_too)
+        shred(store, whole);
     bind_int(end, 2, before_epoch);
     bind_u64(end, 3, at_ms);
     in_run(store, end);

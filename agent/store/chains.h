@@ -28,9 +28,11 @@ uint64_t profile_chains_skipped(struct agent_store *store, int64_t group_id);
 /* Of the group, the first with skipped keys above `after`. */
 bool profile_chain_next_skipped(struct agent_store *store, int64_t group_id, int64_t after,
                                 struct profile_chain *out);
-/* Chains of epochs before this one end then; those without skipped keys at once. */
+/* Chains of epochs before this one end then; with `whole_too` those without skipped keys at once.
+ */
 void profile_chains_end(struct agent_store *store, int64_t group_id, uint32_t before_epoch,
-                        uint64_t at_ms);
+                        bool whole_too, uint64_t at_ms);
+void profile_chain_remove(struct agent_store *store, int64_t chain_id);
 /* All of the group; those that are over.  Keys are shredded. */
 void profile_chains_remove(struct agent_store *store, int64_t group_id);
 void profile_chains_sweep(struct agent_store *store, uint64_t now_ms);

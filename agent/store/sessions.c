@@ -53,7 +53,8 @@
     X(RECEIVED, "SELECT seq, digest, missing FROM received WHERE scope_id = ?1 AND peer_id = ?2")  \
     X(RECEIVED_PUT, "INSERT INTO received (scope_id, peer_id, seq, digest, missing)"               \
                     " VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (scope_id, peer_id)"                 \
-                    " DO UPDATE SET seq = ?3, digest = ?4, missing = ?5")
+                    " DO UPDATE SET seq = ?3, digest = ?4, missing = ?5")                          \
+    X(RECEIVED_REMOVE, "DELETE FROM received WHERE scope_id = ?1")
 STATEMENT_TABLE(STATEMENTS)
 const struct profile_statements profile_sql_session = { stmt_sql, STMT_COUNT };
 
@@ -358,4 +359,12 @@ void profile_received_put(struct agent_store *store, int64_t scope_id, int64_t p
     else
         bind_null(put, 5);
     in_run(store, put);
+}
+
+void profile_received_remove(struct agent_store *store, int64_t scope_id)
+{
+    sqlite3_stmt *gone = in_stmt(store, IN_SESSIONS, STMT_RECEIVED_REMOVE);
+
+    bind_int(gone, 1, scope_id);
+    in_run(store, gone);
 }

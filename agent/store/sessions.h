@@ -83,5 +83,7 @@ void profile_received_get(struct agent_store *store, int64_t scope_id, int64_t p
                           struct profile_received *out);
 void profile_received_put(struct agent_store *store, int64_t scope_id, int64_t peer_id,
                           const struct profile_received *received);
+/* Of all peers in the scope. */
+void profile_received_remove(struct agent_store *store, int64_t scope_id);
 
 #endif
