@@ -182,6 +182,8 @@ static enum err party(struct appending *ap)
         return ERR_OK;
     if (ap->differs || (!ap->group && ap->parsed[0].type != EVENT_GROUP_CREATED))
         return ERR_NOT_MEMBER;
+    if (!ap->group && memcmp(ap->parsed[0].actor, aid, 32) == 0)
+        return ERR_OK;
     if (ap->first_new == ap->count) { /* it hears once more what it has done, and no more */
         e = store_group_removed(ap->flow->store, ap->group->row.group_id, ap->request->by.id,
                                 ap->parsed[0].seq, &removed);
