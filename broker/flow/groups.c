@@ -408,3 +408,20 @@ enum err group_agent_revoked(struct flow *flow, int64_t agent_id, int64_t *after
     *more = count == GROUPS_A_STEP;
     return e;
 }
+
+/* ---- closed long ago ----------------------------------------------------------------------------
+ */
+
+enum err groups_forget_step(struct flow *flow, uint64_t before_ms)
+{
+    const struct known_number *number;
+    int64_t group_id;
+    enum err e = store_group_sweep(flow->store, before_ms, &group_id);
+
+    if (e != ERR_OK)
+        return e;
+    number = rows_find(&groups_of(flow)->numbers, group_id, 0);
+    if (number)
+        forget(flow, number->group);
+    return ERR_OK;
+}

@@ -61,6 +61,10 @@ enum err group_events(struct flow *flow, const struct request *request, struct r
  * over the groups above *after, which follows; *more: call again. */
 enum err group_agent_revoked(struct flow *flow, int64_t agent_id, int64_t *after, bool *more);
 
+/* One group that was closed before `before_ms` and of which nothing waits goes for good.
+ * ERR_NOT_FOUND: there is none. */
+enum err groups_forget_step(struct flow *flow, uint64_t before_ms);
+
 /* ---- for group_append.c ------------------------------------------------------------------------
  */
 

@@ -258,3 +258,12 @@ enum err store_readers(struct store *store, int64_t stream_id, store_reader_of_v
     }
     return e == ERR_NOT_FOUND ? ERR_OK : e;
 }
+
+void cursors_forget(struct store *store, int64_t stream_id)
+{
+    sqlite3_stmt *stmt = store->cursors->stmt[STMT_OF_STREAM];
+
+    bind_int(stmt, 1, stream_id);
+    while (stmt_step(store->db, stmt) == ERR_OK)
+        rows_remove(&store->cursors->kept, stream_id, column_int(stmt, 0));
+}

@@ -16,6 +16,18 @@
     " FROM scope c JOIN grp g ON g.group_id = c.scope_id JOIN stream s ON s.group_id = c.scope_id"
 #define STATEMENTS(X)                                                                              \
     X(FIND, "SELECT " COLUMNS JOINED_ROWS " WHERE c.id = ?1")                                      \
+    X(LIST, "SELECT " COLUMNS JOINED_ROWS " WHERE c.scope_id > ?1 ORDER BY c.scope_id LIMIT ?2")   \
+    X(OLD, "SELECT g.group_id FROM grp g WHERE g.state = 2 AND g.closed_ms < ?1"                   \
+           " AND NOT EXISTS (SELECT 1 FROM frame f WHERE f.session_id = g.group_id) LIMIT 1")      \
+    X(SENDERS, "SELECT sender_id FROM sender WHERE session_id = ?1")                               \
+    X(DROP_CURSORS, "DELETE FROM cursor WHERE stream_id ="                                         \
+                    " (SELECT stream_id FROM stream WHERE group_id = ?1)")                         \
+    X(DROP_STREAM, "DELETE FROM stream WHERE group_id = ?1")                                       \
+    X(DROP_MEMBERS, "DELETE FROM member WHERE group_id = ?1")                                      \
+    X(DROP_EVENTS, "DELETE FROM event WHERE scope_id = ?1")                                        \
+    X(DROP_SENDERS, "DELETE FROM sender WHERE session_id = ?1")                                    \
+    X(DROP, "DELETE FROM grp WHERE group_id = ?1")                                                 \
+    X(DROP_SCOPE, "DELETE FROM scope WHERE scope_id = ?1")                                         \
     X(GET, "SELECT " COLUMNS JOINED_ROWS " WHERE c.scope_id = ?1")                                 \
     X(ADD_SCOPE, "INSERT INTO scope (scope_id, id, kind) VALUES (?1, ?2, 2)")                      \
     X(ADD, "INSERT INTO grp (group_id, state, epoch, stale, owner_id, max_members, created_ms)"    \
@@ -64,13 +76,10 @@ const struct module module_groups = { open_groups, close_groups, NULL, NULL, NUL
 /* ---- groups -----------------------------------------------------------------------------------
  */
 
-static enum err read_group(struct store *store, sqlite3_stmt *stmt, struct group_row *out)
+static void copy_group(sqlite3_stmt *stmt, struct group_row *out)
 {
     struct group_row g = { 0 };
-    enum err e = stmt_step(store->db, stmt);
 
-    if (e != ERR_OK)
-        return e;
     g.group_id = column_int(stmt, 0);
     column_copy(stmt, 1, g.id, sizeof g.id);
     g.stream_id = column_int(stmt, 2);
@@ -83,8 +92,17 @@ static enum err read_group(struct store *store, sqlite3_stmt *stmt, struct group
     g.max_members = (uint32_t)column_int(stmt, 9);
     g.created_ms = column_u64(stmt, 10);
     g.closed_ms = column_u64(stmt, 11);
-    stmt_end(stmt);
     *out = g;
+}
+
+static enum err read_group(struct store *store, sqlite3_stmt *stmt, struct group_row *out)
+{
+    enum err e = stmt_step(store->db, stmt);
+
+    if (e != ERR_OK)
+        return e;
+    copy_group(stmt, out);
+    stmt_end(stmt);
     return ERR_OK;
 }
 
@@ -102,6 +120,25 @@ enum err store_group_get(struct store *store, int64_t group_id, struct group_row
 
     bind_int(stmt, 1, group_id);
     return read_group(store, stmt, out);
+}
+
+enum err store_group_list(struct store *store, int64_t after, struct group_row *out, size_t max,
+                          size_t *count)
+{
+    sqlite3_stmt *stmt = store->groups->stmt[STMT_LIST];
+    size_t n = 0;
+    enum err e = ERR_NOT_FOUND;
+
+    bind_int(stmt, 1, after);
+    bind_u64(stmt, 2, max);
+    while (n < max && (e = stmt_step(store->db, stmt)) == ERR_OK)
+        copy_group(stmt, &out[n++]);
+    if (e == ERR_OK)
+        stmt_end(stmt);
+    else if (e != ERR_NOT_FOUND)
+        return e;
+    *count = n;
+    return ERR_OK;
 }
 
 enum err store_group_add(struct store *store, struct group_row *group)
@@ -313,5 +350,49 @@ enum err store_channel_tombstones(struct store *store, int64_t stream_id, int64_
     *count = column_u64(stmt, 0);
     *oldest_position = column_u64(stmt, 1);
     stmt_end(stmt);
+    return ERR_OK;
+}
+
+/* ---- the end ------------------------------------------------------------------------------------
+ */
+
+/* What is kept in memory of rows that go. */
+static enum err forget_rows(struct store *store, const struct group_row *group)
+{
+    sqlite3_stmt *stmt = store->groups->stmt[STMT_SENDERS];
+    enum err e;
+
+    bind_int(stmt, 1, group->group_id);
+    while ((e = stmt_step(store->db, stmt)) == ERR_OK)
+        sender_forget_scope(store, group->group_id, column_int(stmt, 0));
+    if (e != ERR_NOT_FOUND)
+        return e;
+    cursors_forget(store, group->stream_id);
+    stream_forget(store, group->stream_id);
+    return ERR_OK;
+}
+
+enum err store_group_sweep(struct store *store, uint64_t before_ms, int64_t *id)
+{
+    static const int drops[]
+        = { STMT_DROP_CURSORS, STMT_DROP_STREAM, STMT_DROP_MEMBERS, STMT_DROP_EVENTS,
+            STMT_DROP_SENDERS, STMT_DROP,        STMT_DROP_SCOPE };
+    sqlite3_stmt *stmt = store->groups->stmt[STMT_OLD];
+    struct group_row group;
+    enum err e;
+
+    bind_u64(stmt, 1, before_ms);
+    if ((e = stmt_step(store->db, stmt)) != ERR_OK)
+        return e;
+    *id = column_int(stmt, 0);
+    stmt_end(stmt);
+    if ((e = store_group_get(store, *id, &group)) != ERR_OK
+        || (e = forget_rows(store, &group)) != ERR_OK)
+        return e == ERR_NOT_FOUND ? ERR_STORE : e;
+    for (size_t i = 0; i < sizeof drops / sizeof drops[0]; i++) {
+        bind_int(store->groups->stmt[drops[i]], 1, *id);
+        if ((e = stmt_run(store->db, store->groups->stmt[drops[i]])) != ERR_OK)
+            return e;
+    }
     return ERR_OK;
 }

@@ -25,6 +25,9 @@ struct group_row {
 /* ERR_NOT_FOUND: no such scope, or it is no group. */
 enum err store_group_find(struct store *store, const uint8_t id[static 16], struct group_row *out);
 enum err store_group_get(struct store *store, int64_t group_id, struct group_row *out);
+/* Those above `after`, ascending, at most `max`. */
+enum err store_group_list(struct store *store, int64_t after, struct group_row *out, size_t max,
+                          size_t *count);
 /* A new group without events, and its channel; group_id, stream_id, next_event and head are given.
  */
 enum err store_group_add(struct store *store, struct group_row *group);
@@ -34,6 +37,10 @@ enum err store_group_set(struct store *store, const struct group_row *group);
 enum err store_groups_count(struct store *store, int64_t agent_id, uint64_t *joined);
 enum err store_invitations_count(struct store *store, int64_t agent_id, uint64_t now_ms,
                                  uint64_t *open);
+
+/* Closed before `before_ms`, and no frame or item of it is left: everything of it goes.  *id is the
+ * removed one.  ERR_NOT_FOUND: nothing to do. */
+enum err store_group_sweep(struct store *store, uint64_t before_ms, int64_t *id);
 
 struct member_row {
     int64_t group_id, agent_id;

@@ -129,6 +129,9 @@ enum err stream_stored(struct store *store, int64_t stream_id, uint64_t position
                        uint64_t bytes, uint64_t expires_ms);
 
 enum err cursor_add(struct store *store, int64_t stream_id, int64_t reader_id, uint64_t position);
+/* Its rows go: nothing of them is written any more. */
+void cursors_forget(struct store *store, int64_t stream_id);
+void stream_forget(struct store *store, int64_t stream_id);
 
 enum err sender_add(struct store *store, int64_t session_id, int64_t sender_id);
 /* Frames have left a stream, or lost their bytes (frames 0, to_seq 0). */

@@ -218,3 +218,8 @@ enum err store_expiry_set(struct store *store, int64_t stream_id, uint64_t next_
     rows_touch(&store->streams->kept, kept);
     return ERR_OK;
 }
+
+void stream_forget(struct store *store, int64_t stream_id)
+{
+    rows_remove(&store->streams->kept, stream_id, 0);
+}
