@@ -1,54 +1,77 @@
+#include "broker/flow/channel.h"
 #include "broker/flow/cover.h"
+#include "broker/flow/shelf.h"
 #include "broker/store/store.h"
 #include "shared/base/crash.h"
 #include "shared/wire/limit.h"
 
 static const uint8_t own_mailbox[16];
 
-/* The one pass over what is being settled. */
-struct settling {
-    struct covers *covers;
-    struct settlement *settlement;
-    uint64_t last;
+/* An ACK and the stream that it is about. */
+struct acking {
+    struct flow *flow;
+    const struct request *request;
+    struct peer *peer;
+    int64_t stream_id;
+    struct group *group; /* whose channel; NULL: the mailbox */
+    struct cursor_row cursor;
+    struct covers covers;
+    /* while its rows are passed */
+    uint64_t rows, frames, bytes, last;
     enum err err;
 };
 
 static bool settle_row(void *ctx, const struct frame_row *row)
 {
-    struct settling *settling = ctx;
+    struct acking *acking = ctx;
 
-    if (settling->settlement->rows == LIMIT_ACK_ITEMS)
-        settling->err = ERR_RECEIPT;
+    if (acking->rows++ == LIMIT_ACK_ITEMS)
+        acking->err = ERR_RECEIPT;
     else
-        settling->err = covers_add(settling->covers, row);
-    if (settling->err != ERR_OK)
+        acking->err = covers_add(&acking->covers, row);
+    if (acking->err != ERR_OK)
         return false;
-    settlement_add(settling->settlement, row);
-    settling->last = row->position;
+    if (!acking->group)
+        settlement_add(&acking->flow->settlement, row);
+    acking->frames += row->kind < ITEM_RECEIPT;
+    acking->bytes += row->len;
+    acking->last = row->position;
     return true;
 }
 
-/* Every item up to the position is covered exactly once, and the position is an item. */
-static enum err ack_verify(struct flow *flow, const struct request *request,
-                           const struct peer *peer, uint64_t cursor, struct covers *covers)
+/* The one pass over what is acknowledged. */
+static enum err ack_pass(struct acking *acking)
 {
-    const struct message *asked = &request->message;
-    struct settling settling = { .covers = covers, .settlement = &flow->settlement };
+    struct flow *flow = acking->flow;
+    uint64_t upto = acking->request->message.position;
+    enum err e;
+
+    settlement_clear(&flow->settlement);
+    if (acking->group)
+        e = shelf_list(flow, acking->stream_id, acking->cursor.position, upto, LIMIT_ACK_ITEMS + 1,
+                       settle_row, acking);
+    else
+        e = store_frame_list(flow->store, acking->stream_id, acking->cursor.position, upto,
+                             LIMIT_ACK_ITEMS + 1, settle_row, acking);
+    return e == ERR_OK ? acking->err : e;
+}
+
+/* Every item up to the position is covered exactly once, and the position is an item. */
+static enum err ack_verify(struct acking *acking)
+{
+    const struct request *request = acking->request;
     enum err e;
 
     if (request->verdict != ERR_OK)
         return ERR_RECEIPT;
-    e = covers_open(covers, flow, &request->by, &asked->receipts);
+    e = covers_open(&acking->covers, acking->flow, &request->by, acking->group,
+                    &request->message.receipts);
     if (e != ERR_OK)
         return e == ERR_SCHEMA ? ERR_RECEIPT : e;
-    settlement_clear(&flow->settlement);
-    e = store_frame_list(flow->store, peer->mailbox, cursor, asked->position, LIMIT_ACK_ITEMS + 1,
-                         settle_row, &settling);
+    e = ack_pass(acking);
     if (e != ERR_OK)
         return e;
-    if (settling.err != ERR_OK)
-        return settling.err;
-    return settling.last == asked->position ? covers_close(covers) : ERR_RECEIPT;
+    return acking->last == request->message.position ? covers_close(&acking->covers) : ERR_RECEIPT;
 }
 
 /* Senders get the recipient's word as an item; the proof stays here. */
@@ -73,9 +96,9 @@ static enum err receipts_put(struct flow *flow, const struct request *request,
     return ERR_OK;
 }
 
-static enum err cursor_put(struct flow *flow, const struct peer *peer, uint64_t position,
-                           const struct cover *cover)
+static enum err cursor_put(const struct acking *acking)
 {
+    const struct cover *cover = acking->covers.cursor;
     uint8_t bytes[RECEIPT_SIZE + 64];
     struct bytes proof = { 0 };
 
@@ -84,37 +107,31 @@ static enum err cursor_put(struct flow *flow, const struct peer *peer, uint64_t 
         memcpy(bytes + RECEIPT_SIZE, cover->sig, 64);
         proof = bytes_of(bytes, sizeof bytes);
     }
-    return store_cursor_move(flow->store, peer->mailbox, peer->agent_id, position, flow->now_ms,
-                             proof);
+    return store_cursor_move(acking->flow->store, acking->stream_id, acking->peer->agent_id,
+                             acking->request->message.position, acking->flow->now_ms, proof);
 }
 
-static void note_acked(struct flow *flow, struct peer *peer, uint64_t position)
+/* A mailbox's rows go; a channel's go when its other readers are past them, too. */
+static enum err ack_proceed(struct acking *acking)
 {
-    struct turn *turn = &flow->turn;
+    struct flow *flow = acking->flow;
+    uint64_t position = acking->request->message.position;
+    struct group *group = acking->group;
+    enum err e = ERR_OK;
 
-    if (turn->acked_count == turn->acked_cap) {
-        turn->acked_cap = turn->acked_cap ? 2 * turn->acked_cap : 64;
-        turn->acked = mem_resize(turn->acked, turn->acked_cap * sizeof *turn->acked);
-    }
-    turn->acked[turn->acked_count++] = (struct acked){ peer, position };
-}
-
-static enum err ack_proceed(struct flow *flow, const struct request *request, struct peer *peer,
-                            const struct covers *covers)
-{
-    const struct settlement *settlement = &flow->settlement;
-    uint64_t position = request->message.position;
-    enum err e = store_settle(flow->store, peer->mailbox, position, settlement);
-
+    if (!group)
+        e = store_settle(flow->store, acking->stream_id, position, &flow->settlement);
     if (e == ERR_OK)
-        e = cursor_put(flow, peer, position, covers->cursor);
+        e = cursor_put(acking);
     if (e == ERR_OK)
-        e = receipts_put(flow, request, covers);
+        e = receipts_put(flow, acking->request, &acking->covers);
     if (e != ERR_OK)
         return e;
-    flow->turn.counted.frames_out += settlement->rows - settlement->control;
-    flow->turn.counted.bytes_out += settlement->bytes;
-    note_acked(flow, peer, position);
+    if (group && (group->low == 0 || acking->cursor.position <= group->low))
+        channel_moved(flow, group);
+    flow->turn.counted.frames_out += acking->frames;
+    flow->turn.counted.bytes_out += acking->bytes;
+    turn_note_acked(flow, acking->peer, acking->stream_id, position);
     return ERR_OK;
 }
 
@@ -124,30 +141,50 @@ static enum err ack_answer(struct reply *reply, uint64_t position)
     return ERR_OK;
 }
 
+/* Which stream, and how far its reader has come.  ERR_NOT_MEMBER. */
+static enum err ack_find(struct acking *acking)
+{
+    const struct message *asked = &acking->request->message;
+    enum err e = ERR_OK;
+
+    acking->group = NULL;
+    acking->stream_id = acking->peer->mailbox.stream_id;
+    if (memcmp(asked->stream, own_mailbox, 16) != 0) {
+        e = group_find(acking->flow, asked->stream, &acking->group);
+        if (e == ERR_OK)
+            acking->stream_id = acking->group->row.stream_id;
+    }
+    if (e == ERR_OK)
+        e = store_cursor_get(acking->flow->store, acking->stream_id, acking->peer->agent_id,
+                             &acking->cursor);
+    return e == ERR_NOT_FOUND ? ERR_NOT_MEMBER : e;
+}
+
 /* The cases of docs/protocol.md 6.5, from the top. */
 enum err ack_handle(struct flow *flow, const struct request *request, struct reply *reply)
 {
     const struct message *asked = &request->message;
-    struct peer *peer = peer_of_conn(flow, request->by.conn);
-    struct cursor_row cursor;
-    struct covers covers;
+    struct acking acking;
     enum err e;
 
-    if (memcmp(asked->stream, own_mailbox, 16) != 0)
-        return ERR_NOT_MEMBER;
-    e = store_cursor_get(flow->store, peer->mailbox, peer->agent_id, &cursor);
+    acking.flow = flow;
+    acking.request = request;
+    acking.peer = peer_of_conn(flow, request->by.conn);
+    acking.rows = acking.frames = acking.bytes = acking.last = 0;
+    acking.err = ERR_OK;
+    e = ack_find(&acking);
     if (e != ERR_OK)
-        return e == ERR_NOT_FOUND ? ERR_NOT_MEMBER : e;
-    if (asked->position <= cursor.position)
-        return ack_answer(reply, cursor.position);
-    if (asked->after != cursor.position) {
-        MESSAGE_SET(refuse_message(reply), position, cursor.position);
+        return e;
+    if (asked->position <= acking.cursor.position)
+        return ack_answer(reply, acking.cursor.position);
+    if (asked->after != acking.cursor.position) {
+        MESSAGE_SET(refuse_message(reply), position, acking.cursor.position);
         return ERR_CONFLICT;
     }
-    e = ack_verify(flow, request, peer, cursor.position, &covers);
+    e = ack_verify(&acking);
     if (e != ERR_OK)
         return e;
     CRASH_POINT("ack.verified");
-    e = ack_proceed(flow, request, peer, &covers);
+    e = ack_proceed(&acking);
     return e == ERR_OK ? ack_answer(reply, asked->position) : e;
 }

@@ -10,6 +10,11 @@
 #define BROKER_CHANNEL_H
 #include "broker/flow/groups.h"
 
+/* The group's channel among what the peer reads; looked up where it was added since its HELLO.
+ * ERR_NOT_MEMBER: no such group, or not read by this one. */
+enum err channel_reading(struct flow *flow, struct peer *peer, const uint8_t gid[static 16],
+                         struct group **group, struct reading **reading);
+
 /* Something was stored in the channel. */
 void group_wake(struct flow *flow, struct group *group);
 
@@ -19,6 +24,13 @@ void channel_reader_left(struct flow *flow, struct group *group, int64_t agent_i
 
 /* The lowest cursor may have moved: groups_trim() looks. */
 void channel_moved(struct flow *flow, struct group *group);
+
+/* A tombstone of this author was put into the channel: of more than 1,000 the oldest that nobody
+ * has in flight goes. */
+enum err channel_cap_tombstones(struct flow *flow, const struct group *group, int64_t sender_id);
+
+/* Readers of the channels that were woken are woken themselves. */
+enum err channels_wake(struct flow *flow);
 
 /* Trims channels whose readers have moved: a bounded step, inside a turn. */
 enum err groups_trim(struct flow *flow);

@@ -27,7 +27,7 @@ static void put_queue(struct command *command, const struct queue *queue)
     out_number_or_null(object, "oldest_ms", any,
                        flow->now_ms > queue->oldest_ms ? flow->now_ms - queue->oldest_ms : 0);
     out_time(object, "oldest_at", any ? queue->oldest_ms : 0);
-    out_number(object, "in_flight", peer ? peer->flight.count : 0);
+    out_number(object, "in_flight", peer ? peer->mailbox.flight.count : 0);
     out_number(object, "readers", 1);
     out_number(object, "online", peer_online(flow, queue->agent->agent_id));
     out_number_or_null(object, "first_position", any, queue->first_position);

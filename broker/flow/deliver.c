@@ -1,4 +1,4 @@
-#include "broker/flow/flow_internal.h"
+#include "broker/flow/channel.h"
 #include "broker/flow/fetch.h"
 #include "broker/flow/pick.h"
 #include "broker/store/store.h"
@@ -9,8 +9,6 @@ enum {
     QUEUED_BYTES_MOST = 128 << 20, /* in the sockets of all */
     QUEUED_BYTES_SURE = 1 << 20    /* for each, whatever others hold */
 };
-
-static const uint8_t own_mailbox[16];
 
 void wake_peer(struct flow *flow, struct peer *peer)
 {
@@ -27,7 +25,7 @@ void wake_agent(struct flow *flow, int64_t agent_id)
 
     if (!peer || !peer->conn)
         return;
-    peer->more = true;
+    peer->mailbox.more = true;
     wake_peer(flow, peer);
 }
 
@@ -36,55 +34,138 @@ static uint64_t rest_of(uint64_t most, uint64_t used)
     return most > used ? most - used : 0;
 }
 
-/* Bytes that may be delivered now: its credit, and what all sockets together may hold.  Nobody's
- * slowness takes the last 1 MiB from another. */
-static uint64_t room_bytes(const struct flow *flow, const struct peer *peer)
+/* What all sockets together may hold.  Nobody's slowness takes the last 1 MiB from another. */
+static uint64_t socket_bytes(const struct flow *flow, const struct peer *peer)
 {
-    uint64_t own = rest_of(peer->credit_bytes, peer->flight_bytes);
     uint64_t common = rest_of(QUEUED_BYTES_MOST, flow->queued_bytes);
     uint64_t sure = rest_of(QUEUED_BYTES_SURE, peer->queued_bytes);
 
-    if (common < sure)
-        common = sure;
-    return own < common ? own : common;
+    return common < sure ? sure : common;
 }
 
-static bool has_room(const struct flow *flow, const struct peer *peer)
+static uint64_t least(uint64_t a, uint64_t b)
 {
-    return peer->conn && peer->more && peer->flight.count < peer->credit
-           && (peer->flight.count == 0 || room_bytes(flow, peer) > 0)
-           && flow->elapsed_ms - peer->heard_ms < LIMIT_SILENCE_MS;
+    return a < b ? a : b;
 }
 
-/* One DELIVER with as many items as fit; *did: there was one. */
-static enum err deliver_one(struct flow *flow, struct peer *peer, bool *did)
+/* What may be delivered now. */
+struct room {
+    uint64_t items, bytes;
+    bool first_may_exceed; /* nothing is in flight: one item, whatever its size */
+};
+
+static struct room mailbox_room(const struct flow *flow, const struct peer *peer)
+{
+    return (struct room){ .items = rest_of(peer->credit, peer->flight_count),
+                          .bytes = least(rest_of(peer->credit_bytes, peer->flight_bytes),
+                                         socket_bytes(flow, peer)),
+                          .first_may_exceed = peer->flight_count == 0 };
+}
+
+/* Channels leave a quarter to the mailbox, so that keys and events pass a busy one. */
+static struct room channel_room(const struct flow *flow, const struct peer *peer)
+{
+    uint64_t kept
+        = peer->credit / 4 > LIMIT_CREDIT_MAILBOX ? peer->credit / 4 : LIMIT_CREDIT_MAILBOX;
+    struct room room = mailbox_room(flow, peer);
+
+    room.items = least(room.items, rest_of(rest_of(peer->credit, kept), peer->channel_items));
+    room.bytes = least(room.bytes,
+                       rest_of(peer->credit_bytes - peer->credit_bytes / 4, peer->channel_bytes));
+    return room;
+}
+
+static bool is_room(const struct room *room)
+{
+    return room->items > 0 && (room->first_may_exceed || room->bytes > 0);
+}
+
+/* The stream that is next, and the room for it: the mailbox first, then the channels in turn.
+ * NULL: there is nothing, or no room. */
+static struct reading *next_reading(const struct flow *flow, struct peer *peer, struct room *room)
+{
+    if (!peer->conn || flow->elapsed_ms - peer->heard_ms >= LIMIT_SILENCE_MS)
+        return NULL;
+    *room = mailbox_room(flow, peer);
+    if (peer->mailbox.more && is_room(room))
+        return &peer->mailbox;
+    *room = channel_room(flow, peer);
+    for (size_t i = 0; i < peer->channel_count && is_room(room); i++) {
+        size_t at = (peer->channel_turn + i) % peer->channel_count;
+
+        if (peer->channels[at].more) {
+            peer->channel_turn = at + 1;
+            return &peer->channels[at];
+        }
+    }
+    return NULL;
+}
+
+static bool has_room(const struct flow *flow, struct peer *peer)
+{
+    size_t turn = peer->channel_turn;
+    struct room room;
+    bool has = next_reading(flow, peer, &room);
+
+    peer->channel_turn = turn;
+    return has;
+}
+
+/* One DELIVER of this stream with as many items as fit; *did: there was one. */
+static enum err deliver_stream(struct flow *flow, struct peer *peer, struct reading *reading,
+                               const struct room *room, bool *did)
 {
     struct message deliver = { .verb = VERB_DELIVER };
     struct outgoing *out = outgoing_new(OUT_MESSAGE, peer->conn);
-    struct pick pick;
-    enum err e;
+    struct pick pick = { .max = room->items,
+                         .max_bytes = room->bytes,
+                         .first_may_exceed = room->first_may_exceed };
+    enum err e = pick_stream(flow, peer->agent_id, reading, &pick);
 
-    pick.stream_id = peer->mailbox;
-    pick.after = peer->delivered;
-    pick.max = peer->credit - peer->flight.count;
-    pick.max_bytes = room_bytes(flow, peer);
-    pick.first_may_exceed = peer->flight.count == 0;
-    e = pick_items(flow, &pick, out);
+    pick.after = reading->delivered;
+    if (e == ERR_OK)
+        e = pick_items(flow, &pick, out);
     *did = e == ERR_OK && pick.count > 0;
     if (e == ERR_OK)
-        peer->more = !pick.exhausted;
+        reading->more = !pick.exhausted;
     if (!*did) {
         outgoing_free(&out);
         return e;
     }
     CRASH_POINT("deliver.selected");
     for (size_t i = 0; i < pick.count; i++)
-        flight_add(flow, peer, pick.items[i].position, pick.items[i].bytes);
-    MESSAGE_SET(&deliver, stream, own_mailbox);
+        flight_add(flow, peer, reading, pick.items[i].position, pick.items[i].bytes);
+    MESSAGE_SET(&deliver, stream, pick.stream);
     MESSAGE_SET(&deliver, items, list_of(&flow->items));
     message_encode(&deliver, &out->head);
     outgoing_put(&flow->turn.out, out);
     return ERR_OK;
+}
+
+/* One DELIVER, if there is something and room; *did: there was. */
+static enum err deliver_one(struct flow *flow, struct peer *peer, bool *did)
+{
+    struct reading *reading;
+    struct room room;
+    enum err e = ERR_OK;
+
+    *did = false;
+    /* What is next in a stream may be too large for the room: then another channel has its turn. */
+    for (size_t tries = peer->channel_count + 2; e == ERR_OK && !*did && tries; tries--) {
+        int64_t stream_id;
+
+        reading = next_reading(flow, peer, &room);
+        if (!reading)
+            break;
+        stream_id = reading->stream_id;
+
+        e = deliver_stream(flow, peer, reading, &room, did);
+        if (e == ERR_NOT_MEMBER) { /* nobody has said so, but it may not read this any more */
+            peer_reading_drop(flow, peer, stream_id);
+            e = ERR_OK;
+        }
+    }
+    return e;
 }
 
 /* One DELIVER for each in turn, until nobody has both mail and credit. */
@@ -102,7 +183,7 @@ static enum err deliver_all(struct flow *flow, struct peer *woken)
             woken = peer->next_woken;
             if (peer->parked.waits)
                 e = fetch_answer_parked(flow, peer, false);
-            if (e == ERR_OK && has_room(flow, peer))
+            if (e == ERR_OK)
                 e = deliver_one(flow, peer, &did);
             if (did && has_room(flow, peer)) {
                 peer->next_woken = again;
@@ -146,11 +227,11 @@ static struct peer *take_woken(struct flow *flow)
 
 enum err deliver_woken(struct flow *flow)
 {
+    enum err e = channels_wake(flow);
     struct peer *ready = take_woken(flow);
-    enum err e;
 
-    if (!ready)
-        return ERR_OK;
+    if (!ready || e != ERR_OK)
+        return e;
     e = turn_begin(flow);
     if (e == ERR_OK)
         e = deliver_all(flow, ready);
@@ -160,7 +241,8 @@ enum err deliver_woken(struct flow *flow)
         deliver_undo(flow);
     }
     e = turn_end(flow, e);
-    if (e == ERR_OK && flow->woken) /* a repair has put notices into other mailboxes */
+    if (e == ERR_OK
+        && (flow->woken || flow->woken_groups)) /* a repair has put notices into other mailboxes */
         return deliver_woken(flow);
     return e;
 }

@@ -206,9 +206,11 @@ static enum err appending_rules(struct appending *ap)
 
 static struct incoming incoming_of(struct appending *ap)
 {
-    return (struct incoming){ &ap->session, ap->session.b_id,
-                              store_agent(ap->flow->store, ap->session.a_id), &ap->frame,
-                              ap->digest };
+    return (struct incoming){ .session = &ap->session,
+                              .sender_id = ap->session.b_id,
+                              .recipient = store_agent(ap->flow->store, ap->session.a_id),
+                              .frame = &ap->frame,
+                              .digest = ap->digest };
 }
 
 /* B's frame 1 is B's to bring; A, who brings its ACCEPTED back, has opened it already. */
@@ -293,8 +295,9 @@ enum err event_handle(struct flow *flow, const struct request *request, struct r
 
     if ((e = appending_parse(&ap)) != ERR_OK || (e = appending_verify(&ap)) != ERR_OK)
         return e;
-    if (ap.parsed[0].scope == SCOPE_GROUP) /* not yet */
-        return ap.parsed[0].type == EVENT_GROUP_CREATED ? ERR_STATE : ERR_NOT_MEMBER;
+    if (ap.parsed[0].scope == SCOPE_GROUP)
+        return group_append(flow, request, reply,
+                            &(struct group_append){ ap.said, ap.parsed, ap.count });
     if ((e = appending_find(&ap)) != ERR_OK || (e = appending_compare(&ap)) != ERR_OK
         || (e = appending_rate(&ap)) != ERR_OK || (e = appending_rules(&ap)) != ERR_OK
         || (e = appending_frame(&ap)) != ERR_OK)

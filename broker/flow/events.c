@@ -36,6 +36,8 @@ enum err events_handle(struct flow *flow, const struct request *request, struct 
 
     if (e == ERR_OK && session.a_id != request->by.id && session.b_id != request->by.id)
         e = ERR_NOT_FOUND;
+    if (e == ERR_NOT_FOUND && (e = group_events(flow, request, reply)) != ERR_NOT_FOUND)
+        return e;
     if (e != ERR_OK)
         return e == ERR_NOT_FOUND ? ERR_SESSION_NOT_FOUND : e;
     e = event_list_add(flow, session.session_id, asked->seq, asked->max, list);

@@ -1,29 +1,72 @@
 #include "broker/flow/fetch.h"
 
+#include "broker/flow/channel.h"
 #include "broker/flow/pick.h"
 #include "shared/wire/limit.h"
 
 static const uint8_t own_mailbox[16];
 
-/* The answer's body and parts; *found: it has items. */
-static enum err fetch_fill(struct flow *flow, const struct peer *peer, const struct parked *asked,
-                           struct message *message, struct outgoing *out, bool *found)
+/* The items of one stream: the answer's body and parts; *found: it has items. */
+static enum err fetch_stream(struct flow *flow, const struct peer *peer,
+                             const struct reading *reading, const struct parked *asked,
+                             struct message *message, struct outgoing *out, bool *found)
 {
-    struct pick pick;
-    enum err e;
+    struct pick pick
+        = { .max = asked->max, .max_bytes = asked->max_bytes, .first_may_exceed = true };
+    enum err e = pick_stream(flow, peer->agent_id, reading, &pick);
 
-    pick.stream_id = peer->mailbox;
-    pick.after = asked->after > peer->cursor ? asked->after : peer->cursor;
-    pick.max = asked->max;
-    pick.max_bytes = asked->max_bytes;
-    pick.first_may_exceed = true;
-    e = pick_items(flow, &pick, out);
+    pick.after = asked->after > reading->cursor ? asked->after : reading->cursor;
+    if (e == ERR_OK)
+        e = pick_items(flow, &pick, out);
     if (e != ERR_OK)
         return e;
     *found = pick.count > 0;
-    MESSAGE_SET(message, stream, own_mailbox);
+    MESSAGE_SET(message, stream, pick.stream);
     MESSAGE_SET(message, items, list_of(&flow->items));
     return ERR_OK;
+}
+
+/* The stream that was asked for, or the first one with something, the mailbox first.  A channel
+ * that it reads no longer has nothing for it. */
+static enum err fetch_fill(struct flow *flow, struct peer *peer, const struct parked *asked,
+                           struct message *message, struct outgoing *out, bool *found)
+{
+    enum err e = ERR_OK;
+
+    *found = false;
+    list_clear(&flow->items);
+    MESSAGE_SET(message, stream, own_mailbox);
+    MESSAGE_SET(message, items, list_of(&flow->items));
+    if (!asked->stream_id || asked->stream_id == peer->mailbox.stream_id)
+        e = fetch_stream(flow, peer, &peer->mailbox, asked, message, out, found);
+    for (size_t i = 0; i < peer->channel_count && e == ERR_OK && !*found; i++) {
+        if (asked->stream_id && asked->stream_id != peer->channels[i].stream_id)
+            continue;
+        e = fetch_stream(flow, peer, &peer->channels[i], asked, message, out, found);
+        if (e == ERR_NOT_MEMBER)
+            e = ERR_OK;
+    }
+    return e;
+}
+
+/* Which stream is asked for; 0: any. */
+static enum err fetch_which(struct flow *flow, const struct message *asked, struct peer *peer,
+                            int64_t *stream_id)
+{
+    struct group *group;
+    struct reading *reading;
+    enum err e;
+
+    *stream_id = 0;
+    if (!MESSAGE_HAS(asked, stream))
+        return ERR_OK;
+    *stream_id = peer->mailbox.stream_id;
+    if (memcmp(asked->stream, own_mailbox, 16) == 0)
+        return ERR_OK;
+    e = channel_reading(flow, peer, asked->stream, &group, &reading);
+    if (e == ERR_OK)
+        *stream_id = reading->stream_id;
+    return e;
 }
 
 static void park(struct flow *flow, struct peer *peer, const struct parked *asked)
@@ -49,10 +92,10 @@ enum err fetch_handle(struct flow *flow, const struct request *request, struct r
                              .max = asked->max,
                              .max_bytes = asked->max_bytes };
     bool found;
-    enum err e;
+    enum err e = fetch_which(flow, asked, peer, &wanted.stream_id);
 
-    if (MESSAGE_HAS(asked, stream) && memcmp(asked->stream, own_mailbox, 16) != 0)
-        return ERR_NOT_MEMBER;
+    if (e != ERR_OK)
+        return e;
     if (peer->parked.waits)
         return ERR_BUSY;
     reply->out = outgoing_new(OUT_MESSAGE, request->by.conn);

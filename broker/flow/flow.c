@@ -1,9 +1,10 @@
 #include <stdlib.h>
 
-#include "broker/flow/flow_internal.h"
+#include "broker/flow/channel.h"
 #include "broker/flow/groups.h"
 #include "broker/flow/journal.h"
 #include "broker/flow/revoke.h"
+#include "broker/flow/shelf.h"
 #include "broker/store/directory.h"
 #include "broker/store/invites.h"
 #include "shared/base/log.h"
@@ -168,6 +169,8 @@ enum err flow_open(struct flow **out, struct store *store, struct controller *co
     e = announce_keys(flow);
     if (e == ERR_OK)
         e = revoke_resume(flow);
+    if (e == ERR_OK)
+        e = groups_trim_resume(flow);
     if (e != ERR_OK) {
         flow_close(&flow);
         return e;
@@ -194,6 +197,8 @@ void flow_close(struct flow **closing)
     rates_free(&flow->rates);
     key_ends_free(flow);
     revoke_free(flow);
+    groups_free(flow);
+    shelf_free(flow);
     sweep_free(&flow->sweep);
     free(flow);
     *closing = NULL;

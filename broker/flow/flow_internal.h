@@ -30,10 +30,12 @@ struct outgoing_queue {
 };
 
 /* What was in flight up to `position` no longer is, once the turn that acknowledged it is
- * committed. */
+ * committed.  `left`: all of it, the agent does not read the stream any more. */
 struct acked {
     struct peer *peer;
+    int64_t stream_id;
     uint64_t position;
+    bool left;
 };
 
 /* Counted since the last minute was written. */
@@ -61,7 +63,8 @@ struct flow {
     struct turn turn;
     struct peers peers;
     struct groups *groups; /* groups.c: those that were looked at */
-    struct peer *woken; /* chain through next_woken: mail or credit is new for them */
+    struct peer *woken;    /* chain through next_woken: mail or credit is new for them */
+    struct shelf *shelf;   /* rows of channels */
     struct group *woken_groups, *trim_groups; /* chains through next_woken, next_trim: channel.h */
     struct rates rates;
     struct flow_counters counters, totals; /* of this minute; since the start */
@@ -177,6 +180,9 @@ enum err turn_commit(struct flow *flow);
 void turn_rollback(struct flow *flow);
 /* Hands out what needs no turn. */
 void turn_hand_out(struct flow *flow);
+/* What memory owes to the turn when it is committed. */
+void turn_note_acked(struct flow *flow, struct peer *peer, int64_t stream_id, uint64_t position);
+void turn_note_left(struct flow *flow, struct peer *peer, int64_t stream_id);
 /* Ends what turn_begin() began, with what was found meanwhile. */
 enum err turn_end(struct flow *flow, enum err e);
 

@@ -1,4 +1,5 @@
-#include "broker/flow/flow_internal.h"
+#include "broker/flow/channel.h"
+#include "broker/flow/shelf.h"
 #include "broker/store/audit.h"
 #include "broker/store/dead.h"
 #include "broker/store/directory.h"
@@ -33,12 +34,19 @@ enum err mailbox_put_control(struct flow *flow, int64_t agent_id, enum item_kind
     return e;
 }
 
+/* Whose frame a row says it is, and who was to have it. */
+struct lost {
+    uint8_t scope[16];
+    int64_t recipient_id; /* 0: every reader of a channel */
+    struct group *group;  /* whose channel */
+};
+
 /* The broker's word to the sender that its frame ended. */
-static enum err notice_put(struct flow *flow, const struct frame_row *row,
-                           const struct session_row *session, int64_t recipient_id, int reason)
+static enum err notice_put(struct flow *flow, const struct frame_row *row, const struct lost *lost,
+                           int reason)
 {
     const struct agent_row *sender = store_agent(flow->store, row->sender_id);
-    const struct agent_row *recipient = store_agent(flow->store, recipient_id);
+    const struct agent_row *recipient = store_agent(flow->store, lost->recipient_id);
     struct notice notice = {
         .reason = (uint8_t)reason, .seq = row->seq, .position = row->position, .at_ms = flow->now_ms
     };
@@ -46,7 +54,7 @@ static enum err notice_put(struct flow *flow, const struct frame_row *row,
 
     if (!sender)
         return ERR_OK;
-    memcpy(notice.scope, session->id, 16);
+    memcpy(notice.scope, lost->scope, 16);
     memcpy(notice.sender, sender->aid, 32);
     if (recipient)
         memcpy(notice.recipient, recipient->aid, 32);
@@ -61,48 +69,73 @@ static bool kind_is_frame(enum item_kind kind)
     return kind == ITEM_REQUEST || kind == ITEM_ACCEPT || kind == ITEM_DATA;
 }
 
-/* A damaged row is believed where everything it says fits together. */
-static enum err row_believe(struct flow *flow, const struct frame_row *row,
-                            const struct stream_row *stream, struct session_row *session)
+static enum err believe_in_channel(struct flow *flow, const struct frame_row *row,
+                                   const struct stream_row *stream, struct lost *lost)
 {
     enum err e;
 
+    if (row->kind != ITEM_GROUP || row->seq == 0 || row->scope_id != stream->group_id
+        || !store_agent(flow->store, row->sender_id))
+        return ERR_NOT_FOUND;
+    e = group_get(flow, stream->group_id, &lost->group);
+    if (e == ERR_OK)
+        memcpy(lost->scope, lost->group->row.id, 16);
+    return e;
+}
+
+/* A damaged row is believed where everything it says fits together. */
+static enum err row_believe(struct flow *flow, const struct frame_row *row,
+                            const struct stream_row *stream, struct lost *lost)
+{
+    struct session_row session;
+    enum err e;
+
+    *lost = (struct lost){ .recipient_id = stream->agent_id };
+    if (stream->kind == STREAM_CHANNEL)
+        return believe_in_channel(flow, row, stream, lost);
     if (!kind_is_frame(row->kind) || row->seq == 0)
         return ERR_NOT_FOUND;
-    e = store_session_get(flow->store, row->scope_id, session);
+    e = store_session_get(flow->store, row->scope_id, &session);
     if (e != ERR_OK)
         return e;
-    if ((row->sender_id == session->a_id && stream->agent_id == session->b_id)
-        || (row->sender_id == session->b_id && stream->agent_id == session->a_id))
+    memcpy(lost->scope, session.id, 16);
+    if ((row->sender_id == session.a_id && stream->agent_id == session.b_id)
+        || (row->sender_id == session.b_id && stream->agent_id == session.a_id))
         return ERR_OK;
     return ERR_NOT_FOUND;
 }
 
+static enum err say_damaged(struct flow *flow, const struct frame_row *row)
+{
+    log_event(LOG_ERROR, "frame_damaged", "position=%llu stream=%lld",
+              (unsigned long long)row->position, (long long)row->stream_id);
+    return store_audit(flow->store, flow->now_ms, "broker", "frame.damaged", "", "");
+}
+
 enum err frame_give_up(struct flow *flow, const struct frame_row *row, int reason)
 {
-    struct session_row session;
     struct stream_row stream;
+    struct lost lost;
     enum err e = store_stream_get(flow->store, row->stream_id, &stream);
 
+    if (e == ERR_OK && reason == NOTICE_DAMAGED)
+        e = say_damaged(flow, row);
     if (e != ERR_OK)
         return e;
-    if (reason == NOTICE_DAMAGED) {
-        log_event(LOG_ERROR, "frame_damaged", "position=%llu stream=%lld",
-                  (unsigned long long)row->position, (long long)row->stream_id);
-        e = store_audit(flow->store, flow->now_ms, "broker", "frame.damaged", "", "");
-        if (e != ERR_OK)
-            return e;
-    }
-    e = row_believe(flow, row, &stream, &session);
+    if (stream.kind == STREAM_CHANNEL)
+        shelf_forget(flow, row->stream_id);
+    e = row_believe(flow, row, &stream, &lost);
     if (e == ERR_NOT_FOUND)
         return store_frame_remove(flow->store, row);
     if (e == ERR_OK)
         e = store_frame_tombstone(flow->store, row, reason);
     if (e == ERR_OK)
-        e = store_dead_add(flow->store, row, stream.agent_id, reason, flow->now_ms, "");
+        e = store_dead_add(flow->store, row, lost.recipient_id, reason, flow->now_ms, "");
     if (e == ERR_OK)
-        e = notice_put(flow, row, &session, stream.agent_id, reason);
+        e = notice_put(flow, row, &lost, reason);
     CRASH_POINT("sweep.notice");
+    if (e == ERR_OK && lost.group)
+        e = channel_cap_tombstones(flow, lost.group, row->sender_id);
     if (e == ERR_OK) {
         log_event(LOG_WARN, "expired", "position=%llu seq=%llu size=%llu reason=%d",
                   (unsigned long long)row->position, (unsigned long long)row->seq,

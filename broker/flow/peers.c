@@ -113,17 +113,27 @@ struct peer *peer_get(struct flow *flow, int64_t agent_id)
         agents_grow(peers);
     peer = mem_zeroed(1, sizeof *peer);
     peer->agent_id = agent_id;
-    peer->mailbox = agent->mailbox;
+    peer->mailbox.stream_id = agent->mailbox;
     *agent_place(peers, agent_id) = peer;
     peers->agent_count++;
     return peer;
+}
+
+static void readings_free(struct peer *peer)
+{
+    for (size_t i = 0; i < peer->channel_count; i++)
+        free(peer->channels[i].flight.items);
+    free(peer->channels);
+    peer->channels = NULL;
+    peer->channel_count = peer->channel_cap = peer->channel_turn = 0;
 }
 
 void peers_free(struct peers *peers)
 {
     for (size_t i = 0; i < peers->agent_cap; i++)
         if (peers->by_agent[i]) {
-            free(peers->by_agent[i]->flight.items);
+            readings_free(peers->by_agent[i]);
+            free(peers->by_agent[i]->mailbox.flight.items);
             free(peers->by_agent[i]);
         }
     free(peers->by_agent);
@@ -163,27 +173,91 @@ void peers_each(struct flow *flow, void (*each)(struct peer *peer, void *ctx), v
             each(flow->peers.by_agent[i], ctx);
 }
 
+/* ---- streams that it reads ------------------------------------------------------------------- */
+
+struct reading *peer_reading(struct peer *peer, int64_t stream_id)
+{
+    if (peer->mailbox.stream_id == stream_id)
+        return &peer->mailbox;
+    for (size_t i = 0; i < peer->channel_count; i++)
+        if (peer->channels[i].stream_id == stream_id)
+            return &peer->channels[i];
+    return NULL;
+}
+
+struct reading *peer_reading_add(struct peer *peer, int64_t stream_id, int64_t group_id,
+                                 uint64_t cursor)
+{
+    struct reading *reading;
+
+    if (peer->channel_count == peer->channel_cap) {
+        peer->channel_cap = peer->channel_cap ? 2 * peer->channel_cap : 4;
+        peer->channels = mem_resize(peer->channels, peer->channel_cap * sizeof *peer->channels);
+    }
+    reading = &peer->channels[peer->channel_count++];
+    *reading = (struct reading){ .stream_id = stream_id,
+                                 .group_id = group_id,
+                                 .cursor = cursor,
+                                 .delivered = cursor,
+                                 .more = true };
+    return reading;
+}
+
+void peer_reading_drop(struct flow *flow, struct peer *peer, int64_t stream_id)
+{
+    struct reading *reading = peer_reading(peer, stream_id);
+
+    if (!reading || reading == &peer->mailbox)
+        return;
+    flight_land(flow, peer, reading, UINT64_MAX);
+    free(reading->flight.items);
+    *reading = peer->channels[--peer->channel_count];
+}
+
+bool peer_has_more(const struct peer *peer)
+{
+    bool more = peer->mailbox.more;
+
+    for (size_t i = 0; i < peer->channel_count && !more; i++)
+        more = peer->channels[i].more;
+    return more;
+}
+
 /* ---- what is in flight ----------------------------------------------------------------------- */
 
-void flight_add(struct flow *flow, struct peer *peer, uint64_t position, uint64_t bytes)
+static struct flight_item *flight_at(const struct flight *flight, size_t i)
 {
-    struct flight *flight = &peer->flight;
+    return &flight->items[(flight->first + i) & (flight->cap - 1)];
+}
 
-    if (flight->count == flight->cap) {
-        size_t cap = flight->cap ? 2 * flight->cap : FLIGHT_FIRST;
-        struct flight_item *items = mem_alloc(cap * sizeof *items);
+static void flight_grow(struct flight *flight)
+{
+    size_t cap = flight->cap ? 2 * flight->cap : FLIGHT_FIRST;
+    struct flight_item *items = mem_alloc(cap * sizeof *items);
 
-        for (size_t i = 0; i < flight->count; i++)
-            items[i] = flight->items[(flight->first + i) & (flight->cap - 1)];
-        free(flight->items);
-        *flight = (struct flight){ items, 0, flight->count, cap };
-    }
-    flight->items[(flight->first + flight->count++) & (flight->cap - 1)]
-        = (struct flight_item){ position, bytes };
+    for (size_t i = 0; i < flight->count; i++)
+        items[i] = *flight_at(flight, i);
+    free(flight->items);
+    *flight = (struct flight){ items, 0, flight->count, cap };
+}
+
+void flight_add(struct flow *flow, struct peer *peer, struct reading *reading, uint64_t position,
+                uint64_t bytes)
+{
+    struct flight *flight = &reading->flight;
+
+    if (flight->count == flight->cap)
+        flight_grow(flight);
+    *flight_at(flight, flight->count++) = (struct flight_item){ position, bytes, ++peer->sent };
+    peer->flight_count++;
     peer->flight_bytes += bytes;
+    if (reading->group_id) {
+        peer->channel_items++;
+        peer->channel_bytes += bytes;
+    }
     peer->queued_bytes += bytes;
     flow->queued_bytes += bytes;
-    peer->delivered = position;
+    reading->delivered = position;
 }
 
 static void unqueue(struct flow *flow, struct peer *peer, uint64_t bytes)
@@ -192,39 +266,49 @@ static void unqueue(struct flow *flow, struct peer *peer, uint64_t bytes)
     flow->queued_bytes -= bytes;
 }
 
-void flight_prove(struct flow *flow, struct peer *peer)
+static void prove(struct flow *flow, struct peer *peer, const struct flight *flight)
 {
-    const struct flight *flight = &peer->flight;
-
     for (size_t i = 0; i < flight->count; i++) {
-        const struct flight_item *item = &flight->items[(flight->first + i) & (flight->cap - 1)];
+        const struct flight_item *item = flight_at(flight, i);
 
-        if (item->position > peer->handed)
+        if (item->nth > peer->handed)
             break;
-        if (item->position > peer->proven)
+        if (item->nth > peer->proven)
             unqueue(flow, peer, item->bytes);
     }
-    peer->proven = peer->handed;
-    peer->handed = peer->delivered;
 }
 
-void flight_land(struct flow *flow, struct peer *peer, uint64_t position)
+void flight_prove(struct flow *flow, struct peer *peer)
 {
-    struct flight *flight = &peer->flight;
+    prove(flow, peer, &peer->mailbox.flight);
+    for (size_t i = 0; i < peer->channel_count; i++)
+        prove(flow, peer, &peer->channels[i].flight);
+    peer->proven = peer->handed;
+    peer->handed = peer->sent;
+}
 
-    while (flight->count && flight->items[flight->first].position <= position) {
-        const struct flight_item *item = &flight->items[flight->first];
+void flight_land(struct flow *flow, struct peer *peer, struct reading *reading, uint64_t position)
+{
+    struct flight *flight = &reading->flight;
 
+    while (flight->count && flight_at(flight, 0)->position <= position) {
+        const struct flight_item *item = flight_at(flight, 0);
+
+        peer->flight_count--;
         peer->flight_bytes -= item->bytes;
-        if (item->position > peer->proven)
+        if (reading->group_id) {
+            peer->channel_items--;
+            peer->channel_bytes -= item->bytes;
+        }
+        if (item->nth > peer->proven)
             unqueue(flow, peer, item->bytes);
         flight->first = (flight->first + 1) & (flight->cap - 1);
         flight->count--;
     }
-    if (position > peer->cursor)
-        peer->cursor = position;
-    if (peer->delivered < peer->cursor)
-        peer->delivered = peer->cursor;
+    if (position > reading->cursor)
+        reading->cursor = position;
+    if (reading->delivered < reading->cursor)
+        reading->delivered = reading->cursor;
 }
 
 /* ---- lease and greeting ---------------------------------------------------------------------- */
@@ -252,6 +336,17 @@ enum err lease_check(struct flow *flow, const struct request *request,
     return refuse_after(reply, ERR_LOCK_CONTENTION, rest_ms);
 }
 
+static bool read_stream(void *ctx, const struct stream_row *stream, const struct cursor_row *cursor)
+{
+    struct peer *peer = ctx;
+
+    if (stream->kind == STREAM_CHANNEL)
+        peer_reading_add(peer, stream->stream_id, stream->group_id, cursor->position);
+    else
+        peer->mailbox.cursor = peer->mailbox.delivered = cursor->position;
+    return true;
+}
+
 enum err peer_greet(struct flow *flow, const struct request *request,
                     const uint8_t instance[static 16])
 {
@@ -261,18 +356,21 @@ enum err peer_greet(struct flow *flow, const struct request *request,
 
     if (!peer)
         return ERR_AUTH;
-    e = store_cursor_get(flow->store, peer->mailbox, peer->agent_id, &cursor);
+    e = store_cursor_get(flow->store, peer->mailbox.stream_id, peer->agent_id, &cursor);
     if (e != ERR_OK)
         return e == ERR_NOT_FOUND ? ERR_INTERNAL : e;
     peer_leave(flow, peer, true);
+    e = store_reader_streams(flow->store, peer->agent_id, read_stream, peer);
+    if (e != ERR_OK)
+        return e;
     peer->has_lease = true;
     memcpy(peer->instance, instance, 16);
     peer->conn = request->by.conn;
     peer->heard_ms = flow->elapsed_ms;
     peer->probed_ms = 0;
     peer->credit = peer->credit_bytes = 0;
-    peer->cursor = peer->delivered = peer->proven = peer->handed = cursor.position;
-    peer->more = true;
+    peer->sent = peer->proven = peer->handed = 0;
+    peer->mailbox.more = true;
     conn_add(&flow->peers, peer);
     return ERR_OK;
 }
@@ -285,9 +383,11 @@ void peer_leave(struct flow *flow, struct peer *peer, bool lease_too)
         peer->has_left = true;
     }
     unqueue(flow, peer, peer->queued_bytes);
-    peer->flight.first = peer->flight.count = 0;
-    peer->flight_bytes = 0;
-    peer->delivered = peer->cursor;
+    peer->mailbox.flight.first = peer->mailbox.flight.count = 0;
+    peer->mailbox.delivered = peer->mailbox.cursor;
+    readings_free(peer);
+    peer->flight_count = peer->flight_bytes = 0;
+    peer->channel_items = peer->channel_bytes = 0;
     if (lease_too)
         peer->has_lease = false;
     peer_unpark(flow, peer);

@@ -14,8 +14,19 @@
 struct flight {
     struct flight_item {
         uint64_t position, bytes;
+        uint64_t nth; /* of all that was handed out to this peer */
     } * items;
     size_t first, count, cap; /* cap: a power of two */
+};
+
+/* A stream that the agent reads. */
+struct reading {
+    int64_t stream_id;
+    int64_t group_id;   /* whose channel it is; 0: the mailbox */
+    uint64_t cursor;    /* known since HELLO */
+    uint64_t delivered; /* handed out up to here, never below cursor */
+    bool more;          /* something may lie above `delivered` */
+    struct flight flight;
 };
 
 /* A FETCH that found nothing and waits. */
@@ -24,12 +35,12 @@ struct parked {
     uint64_t conn;
     uint32_t rid;
     uint64_t until_ms; /* elapsed */
+    int64_t stream_id; /* 0: whichever has something */
     uint64_t after, max, max_bytes;
 };
 
 struct peer {
     int64_t agent_id;
-    int64_t mailbox; /* its stream */
 
     bool has_lease;
     uint8_t instance[16];
@@ -41,14 +52,15 @@ struct peer {
     bool has_left;    /* since then */
 
     uint64_t credit, credit_bytes;
-    uint64_t cursor;    /* of its mailbox; known since HELLO */
-    uint64_t delivered; /* handed out up to here, never below cursor */
-    bool more;          /* something may lie above `delivered` */
-    struct flight flight;
-    uint64_t flight_bytes;
+    struct reading mailbox;
+    struct reading *channels; /* since HELLO; moves when one is added */
+    size_t channel_count, channel_cap;
+    size_t channel_turn; /* whose turn it is */
+    /* In flight, of all streams, and of the channels among them. */
+    uint64_t flight_count, flight_bytes, channel_items, channel_bytes;
     /* Of the bytes in flight, what may still be queued in its socket: what was delivered behind
-     * `proven`.  See flight_prove(). */
-    uint64_t queued_bytes, proven, handed;
+     * number `proven`.  See flight_prove(). */
+    uint64_t queued_bytes, sent, proven, handed;
 
     struct parked parked;
     struct peer *next_parked;
@@ -100,9 +112,20 @@ void peer_leave(struct flow *flow, struct peer *peer, bool lease_too);
 /* A FETCH waits no longer, whether or not it was answered. */
 void peer_unpark(struct flow *flow, struct peer *peer);
 
-void flight_add(struct flow *flow, struct peer *peer, uint64_t position, uint64_t bytes);
-/* Everything up to `position` has landed. */
-void flight_land(struct flow *flow, struct peer *peer, uint64_t position);
+/* A stream among those it reads; NULL: it does not, or nobody has looked since its HELLO. */
+struct reading *peer_reading(struct peer *peer, int64_t stream_id);
+/* A channel that it reads from now on; other readings move. */
+struct reading *peer_reading_add(struct peer *peer, int64_t stream_id, int64_t group_id,
+                                 uint64_t cursor);
+/* It reads it no longer: nothing of it is in flight. */
+void peer_reading_drop(struct flow *flow, struct peer *peer, int64_t stream_id);
+/* Something may lie above what was delivered, in one of its streams. */
+bool peer_has_more(const struct peer *peer);
+
+void flight_add(struct flow *flow, struct peer *peer, struct reading *reading, uint64_t position,
+                uint64_t bytes);
+/* Everything up to `position` of this stream has landed. */
+void flight_land(struct flow *flow, struct peer *peer, struct reading *reading, uint64_t position);
 
 /*
  * Once a minute: what was handed out before the last call has arrived.  An agent that hears nothing

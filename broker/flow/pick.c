@@ -1,6 +1,8 @@
 #include "broker/flow/pick.h"
 
 #include "broker/controller/controller.h"
+#include "broker/flow/groups.h"
+#include "broker/flow/shelf.h"
 #include "broker/store/directory.h"
 #include "broker/store/scopes.h"
 #include "shared/trust/init0.h"
@@ -21,6 +23,7 @@ struct chosen {
     uint64_t position, kind, stored_ms, expires_ms, seq, len;
     int reason;
     int64_t scope_id, sender_id;
+    bool bare; /* a tombstone, or the reader's own */
     uint8_t digest[32];
 };
 
@@ -34,6 +37,27 @@ struct walk {
     struct chosen chosen[256];
 };
 
+enum err pick_stream(struct flow *flow, int64_t reader_id, const struct reading *reading,
+                     struct pick *pick)
+{
+    static const uint8_t own_mailbox[16];
+    struct group *group;
+    enum err e;
+
+    pick->stream_id = reading->stream_id;
+    pick->stream = own_mailbox;
+    pick->own_id = 0;
+    pick->is_channel = reading->group_id != 0;
+    if (!pick->is_channel)
+        return ERR_OK;
+    e = group_get(flow, reading->group_id, &group);
+    if (e != ERR_OK)
+        return e == ERR_NOT_FOUND ? ERR_NOT_MEMBER : e;
+    pick->stream = group->row.id;
+    pick->own_id = reader_id;
+    return group_has_reader(group, reader_id) ? ERR_OK : ERR_NOT_MEMBER;
+}
+
 static void walk_begin(struct walk *walk, struct pick *pick, struct outgoing *out)
 {
     walk->pick = pick;
@@ -42,20 +66,32 @@ static void walk_begin(struct walk *walk, struct pick *pick, struct outgoing *ou
     walk->stopped = walk->repaired = false;
 }
 
-static size_t head_most(const struct frame_row *row)
+/* The reader's own frame in a channel: its place in the order, without bytes. */
+static bool is_own(const struct walk *walk, const struct frame_row *row)
 {
-    return row->reason                 ? ITEM_TOMBSTONE_MOST
-           : row->kind == ITEM_REQUEST ? ITEM_REQUEST_MOST
-                                       : ITEM_BYTES_MOST;
+    return row->kind == ITEM_GROUP && row->sender_id == walk->pick->own_id;
+}
+
+static size_t head_most(const struct walk *walk, const struct frame_row *row)
+{
+    return row->reason || is_own(walk, row) ? ITEM_TOMBSTONE_MOST
+           : row->kind == ITEM_REQUEST      ? ITEM_REQUEST_MOST
+                                            : ITEM_BYTES_MOST;
+}
+
+static size_t bytes_of_row(const struct walk *walk, const struct frame_row *row)
+{
+    return is_own(walk, row) ? 0 : row->frame.len;
 }
 
 static bool fits(const struct walk *walk, const struct frame_row *row)
 {
-    uint64_t bytes = walk->bytes + row->frame.len;
+    size_t len = bytes_of_row(walk, row);
+    uint64_t bytes = walk->bytes + len;
 
-    if (walk->head + head_most(row) > LIMIT_HEAD_MAX - HEAD_REST)
+    if (walk->head + head_most(walk, row) > LIMIT_HEAD_MAX - HEAD_REST)
         return false;
-    if (row->frame.len && walk->out->part_count == LIMIT_ITEMS_FULL)
+    if (len && walk->out->part_count == LIMIT_ITEMS_FULL)
         return false;
     if (bytes > LIMIT_MESSAGE_MAX - MESSAGE_REST)
         return false;
@@ -65,15 +101,23 @@ static bool fits(const struct walk *walk, const struct frame_row *row)
 static void choose(struct walk *walk, const struct frame_row *row)
 {
     struct chosen *chosen = &walk->chosen[walk->count];
+    size_t len = bytes_of_row(walk, row);
 
-    *chosen
-        = (struct chosen){ row->position, row->kind,   row->stored_ms, row->expires_ms, row->seq,
-                           row->len,      row->reason, row->scope_id,  row->sender_id,  { 0 } };
+    *chosen = (struct chosen){ .position = row->position,
+                               .kind = row->kind,
+                               .stored_ms = row->stored_ms,
+                               .expires_ms = row->expires_ms,
+                               .seq = row->seq,
+                               .len = row->len,
+                               .reason = row->reason,
+                               .scope_id = row->scope_id,
+                               .sender_id = row->sender_id,
+                               .bare = row->reason || is_own(walk, row) };
     memcpy(chosen->digest, row->digest, 32);
-    walk->pick->items[walk->count++] = (struct picked){ row->position, row->frame.len };
-    walk->head += head_most(row);
-    walk->bytes += row->frame.len;
-    if (row->reason)
+    walk->pick->items[walk->count++] = (struct picked){ row->position, len };
+    walk->head += head_most(walk, row);
+    walk->bytes += len;
+    if (chosen->bare)
         return;
     buf_append(&walk->out->body, row->frame.at, row->frame.len);
     walk->out->part_len[walk->out->part_count++] = (uint32_t)row->frame.len;
@@ -161,18 +205,20 @@ static enum err put_request(struct flow *flow, const struct chosen *chosen, stru
     return e;
 }
 
-static enum err put_tombstone(struct flow *flow, const struct chosen *chosen,
-                              struct wire_item *item)
+static enum err put_bare(struct flow *flow, const struct pick *pick, const struct chosen *chosen,
+                         struct wire_item *item)
 {
     const struct agent_row *sender = store_agent(flow->store, chosen->sender_id);
     struct session_row session;
-    enum err e = store_session_get(flow->store, chosen->scope_id, &session);
+    enum err e = ERR_OK;
 
+    if (!pick->is_channel)
+        e = store_session_get(flow->store, chosen->scope_id, &session);
     if (e != ERR_OK || !sender)
         return e == ERR_OK ? ERR_NOT_FOUND : e;
     item->shape = ITEM_TOMBSTONE;
     item->reason = (uint64_t)chosen->reason;
-    item->scope = session.id;
+    item->scope = pick->is_channel ? pick->stream : session.id;
     item->sender = sender->aid;
     item->seq = chosen->seq;
     item->expires_ms = chosen->expires_ms;
@@ -181,15 +227,15 @@ static enum err put_tombstone(struct flow *flow, const struct chosen *chosen,
     return ERR_OK;
 }
 
-static enum err put_item(struct flow *flow, const struct chosen *chosen)
+static enum err put_item(struct flow *flow, const struct pick *pick, const struct chosen *chosen)
 {
     struct wire_item item = { .shape = ITEM_BYTES,
                               .position = chosen->position,
                               .kind = chosen->kind,
                               .stored_ms = chosen->stored_ms };
 
-    if (chosen->reason)
-        return put_tombstone(flow, chosen, &item);
+    if (chosen->bare)
+        return put_bare(flow, pick, chosen, &item);
     if (chosen->kind == ITEM_REQUEST)
         return put_request(flow, chosen, &item);
     list_add_item(&flow->items, &item);
@@ -216,8 +262,11 @@ static enum err revoked_sender(struct flow *flow, const struct walk *walk,
 
 static enum err walk_once(struct flow *flow, struct walk *walk)
 {
-    enum err e = store_frame_fetch(flow->store, walk->pick->stream_id, walk->pick->after,
-                                   walk->pick->max, walk_row, walk);
+    const struct pick *pick = walk->pick;
+    enum err e = pick->is_channel
+                     ? shelf_fetch(flow, pick->stream_id, pick->after, pick->max, walk_row, walk)
+                     : store_frame_fetch(flow->store, pick->stream_id, pick->after, pick->max,
+                                         walk_row, walk);
 
     if (e != ERR_OK)
         return e;
@@ -230,7 +279,7 @@ static enum err walk_once(struct flow *flow, struct walk *walk)
 static void cut(struct walk *walk, size_t i)
 {
     while (walk->count > i) {
-        if (!walk->chosen[--walk->count].reason)
+        if (!walk->chosen[--walk->count].bare)
             walk->out->body.len -= walk->out->part_len[--walk->out->part_count];
     }
 }
@@ -238,7 +287,7 @@ static void cut(struct walk *walk, size_t i)
 static enum err put_items(struct flow *flow, struct walk *walk)
 {
     for (size_t i = 0; i < walk->count; i++) {
-        enum err e = put_item(flow, &walk->chosen[i]);
+        enum err e = put_item(flow, walk->pick, &walk->chosen[i]);
 
         if (e == ERR_CERT_REVOKED) { /* comes back as a tombstone */
             e = revoked_sender(flow, walk, &walk->chosen[i]);

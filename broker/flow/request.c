@@ -1,4 +1,5 @@
 #include "broker/flow/accept.h"
+#include "broker/flow/groups.h"
 #include "broker/flow/hints.h"
 #include "broker/flow/session.h"
 #include "broker/store/prekeys.h"
@@ -170,12 +171,13 @@ static enum err asking_prekey(struct asking *ask)
 static enum err asking_quota(struct asking *ask)
 {
     const struct flow_settings *settings = &ask->flow->settings;
-    struct usage_row of_a, of_b;
+    struct usage_row of_a;
+    struct held of_b;
     struct pair_facts pair;
     enum err e = store_usage_get(ask->flow->store, ask->a->agent_id, &of_a);
 
     if (e == ERR_OK)
-        e = store_usage_get(ask->flow->store, ask->b->agent_id, &of_b);
+        e = held_count(ask->flow, ask->b->agent_id, &of_b);
     if (e == ERR_OK)
         e = store_pair_facts(ask->flow->store, ask->a->agent_id, ask->b->agent_id, &pair);
     if (e != ERR_OK)
@@ -183,8 +185,8 @@ static enum err asking_quota(struct asking *ask)
     if (of_a.requests_out >= settings->requests_open || pair.unanswered >= LIMIT_REQUESTS_PAIR
         || pair.alive >= LIMIT_SESSIONS_PAIR)
         return ERR_QUOTA;
-    if (of_b.requests_in >= settings->requests
-        || of_b.request_bytes + ask->frame.all.len > settings->request_bytes)
+    if (of_b.count >= settings->requests
+        || of_b.bytes + ask->frame.all.len > settings->request_bytes)
         return ERR_QUOTA_MAILBOX;
     return ERR_OK;
 }
@@ -212,7 +214,11 @@ static enum err asking_store(struct asking *ask, enum err verdict)
                                    .ends_ms = ask->flow->now_ms + session_life_ms(ask->init.mode),
                                    .due_ms = ask->init.req_exp_ms,
                                    .reason = -1 };
-    struct incoming incoming = { &session, ask->a->agent_id, ask->b, &ask->frame, ask->digest };
+    struct incoming incoming = { .session = &session,
+                                 .sender_id = ask->a->agent_id,
+                                 .recipient = ask->b,
+                                 .frame = &ask->frame,
+                                 .digest = ask->digest };
     enum err e;
 
     memcpy(session.id, ask->event.id, sizeof session.id);

@@ -8,51 +8,79 @@ struct sending {
     struct reply *reply;
     const struct requester *by;
     uint64_t after_ms; /* the longest that a status asks for */
-    /* of the scope of the last frame; most batches have one */
-    bool known;
+    /* the scope of the last frame; most batches have one */
+    int64_t scope_id; /* 0: none yet */
+    uint8_t id[16];
+    struct group *group; /* NULL: a session's */
     struct session_row session;
     const struct agent_row *recipient;
     /* for the answer: every scope named that is the sender's */
     struct named {
-        int64_t session_id;
+        int64_t scope_id;
         uint8_t id[16];
     } named[63];
     size_t named_count;
 };
 
-/* Rows 2 and 3: from whom, to whom, in which session.  "Not yours" and "not there" are the same. */
+static enum err find_session(struct sending *s, const struct frame_view *frame)
+{
+    enum err e = store_session_find(s->flow->store, frame->scope, &s->session);
+
+    if (e != ERR_OK)
+        return e == ERR_NOT_FOUND ? ERR_SESSION_NOT_FOUND : e;
+    if (s->session.a_id == s->by->id)
+        s->recipient = store_agent(s->flow->store, s->session.b_id);
+    else if (s->session.b_id == s->by->id)
+        s->recipient = store_agent(s->flow->store, s->session.a_id);
+    else
+        return ERR_SESSION_NOT_FOUND;
+    s->group = NULL;
+    s->scope_id = s->session.session_id;
+    return ERR_OK;
+}
+
+static enum err find_group(struct sending *s, const struct frame_view *frame)
+{
+    struct group *group;
+    enum err e = group_find(s->flow, frame->scope, &group);
+
+    if (e != ERR_OK)
+        return e == ERR_NOT_FOUND ? ERR_NOT_MEMBER : e;
+    if (!group_has_member(group, s->by->aid))
+        return ERR_NOT_MEMBER;
+    s->group = group;
+    s->scope_id = group->row.group_id;
+    return ERR_OK;
+}
+
+/* Rows 2 and 3: from whom, to whom, in which scope.  "Not yours" and "not there" are the same. */
 static enum err send_find(struct sending *s, const struct frame_view *frame)
 {
-    const struct agent_row *sender = store_agent(s->flow->store, s->by->id);
-    enum err e;
+    static const uint8_t nobody[32];
+    bool to_group = frame->kind == FRAME_GROUP;
+    enum err e = ERR_OK;
 
-    if (memcmp(frame->sender, sender->aid, 32) != 0)
+    if (memcmp(frame->sender, s->by->aid, 32) != 0)
         return ERR_AUTH;
-    if (frame->kind == FRAME_GROUP)
-        return ERR_NOT_MEMBER;
-    if (!s->known || memcmp(s->session.id, frame->scope, 16) != 0) {
-        s->known = false;
-        e = store_session_find(s->flow->store, frame->scope, &s->session);
-        if (e != ERR_OK)
-            return e == ERR_NOT_FOUND ? ERR_SESSION_NOT_FOUND : e;
-        if (s->session.a_id == s->by->id)
-            s->recipient = store_agent(s->flow->store, s->session.b_id);
-        else if (s->session.b_id == s->by->id)
-            s->recipient = store_agent(s->flow->store, s->session.a_id);
-        else
-            return ERR_SESSION_NOT_FOUND;
-        s->known = true;
+    if (!s->scope_id || to_group != (s->group != NULL) || memcmp(s->id, frame->scope, 16) != 0) {
+        s->scope_id = 0;
+        e = to_group ? find_group(s, frame) : find_session(s, frame);
+        memcpy(s->id, frame->scope, 16);
     }
+    if (e != ERR_OK)
+        return e;
+    if (to_group)
+        return memcmp(frame->recipient, nobody, 32) == 0 ? ERR_OK : ERR_NOT_MEMBER;
     return memcmp(frame->recipient, s->recipient->aid, 32) == 0 ? ERR_OK : ERR_SESSION_NOT_FOUND;
 }
 
 static void send_name(struct sending *s)
 {
     for (size_t i = s->named_count; i-- > 0;)
-        if (s->named[i].session_id == s->session.session_id)
+        if (s->named[i].scope_id == s->scope_id)
             return;
-    s->named[s->named_count].session_id = s->session.session_id;
-    memcpy(s->named[s->named_count++].id, s->session.id, 16);
+    s->named[s->named_count].scope_id = s->scope_id;
+    memcpy(s->named[s->named_count++].id, s->id, 16);
 }
 
 /* Row 5: a number that is taken.  Where its digest is not known any more, any fits. */
@@ -74,10 +102,27 @@ static enum err send_again(struct sending *s, const struct frame_view *frame,
     return memcmp(stored, digest, 32) == 0 ? ERR_DUPLICATE : ERR_SEQ_CONFLICT;
 }
 
+/* Rows 7 and 8. */
+static enum err send_state(const struct sending *s, const struct frame_view *frame)
+{
+    const struct group *group = s->group;
+
+    if (!group)
+        return s->session.state == SESSION_ACTIVE && s->recipient->state != AGENT_REVOKED
+                   ? ERR_OK
+                   : ERR_STATE;
+    if (group->chain.life != GROUP_OPEN)
+        return ERR_STATE;
+    if (get_u32(frame->hdr.at) != group->chain.epoch
+        || ((group->chain.flags & GROUP_FLAG_STRICT) && group_is_stale(s->flow, group)))
+        return ERR_EPOCH;
+    return ERR_OK;
+}
+
 /* The acceptance table of docs/protocol.md 6.3, row by row. */
 static enum err send_one(struct sending *s, struct bytes part)
 {
-    struct incoming incoming = { .session = &s->session, .sender_id = s->by->id };
+    struct incoming incoming = { .sender_id = s->by->id };
     uint8_t digest[FRAME_DIGEST_SIZE];
     struct sender_row sender;
     struct frame_view frame;
@@ -92,16 +137,18 @@ static enum err send_one(struct sending *s, struct bytes part)
     send_name(s);
     if ((e = accept_rate(s->reply, s->by->id)) != ERR_OK)
         return e;
-    if ((e = store_sender_get(s->flow->store, s->session.session_id, s->by->id, &sender)) != ERR_OK)
+    if ((e = store_sender_get(s->flow->store, s->scope_id, s->by->id, &sender)) != ERR_OK)
         return e == ERR_NOT_FOUND ? ERR_INTERNAL : e;
     if (frame.seq > sender.stored_seq + 1)
         return ERR_SEQ_GAP;
     frame_digest(&frame, digest);
     if (frame.seq <= sender.stored_seq)
         return send_again(s, &frame, &sender, digest);
-    if (s->session.state != SESSION_ACTIVE || s->recipient->state == AGENT_REVOKED)
-        return ERR_STATE;
-    incoming.recipient = s->recipient;
+    if ((e = send_state(s, &frame)) != ERR_OK)
+        return e;
+    incoming.session = s->group ? NULL : &s->session;
+    incoming.recipient = s->group ? NULL : s->recipient;
+    incoming.group = s->group;
     incoming.frame = &frame;
     incoming.digest = digest;
     verdict = accept_check(s->flow, &incoming);
@@ -129,7 +176,7 @@ static enum err send_answer(struct sending *s, struct list_maker *status)
     for (size_t i = 0; i < s->named_count; i++) {
         struct wire_stored of = { .scope = s->named[i].id };
         struct sender_row sender;
-        enum err e = store_sender_get(s->flow->store, s->named[i].session_id, s->by->id, &sender);
+        enum err e = store_sender_get(s->flow->store, s->named[i].scope_id, s->by->id, &sender);
 
         if (e != ERR_OK)
             return e == ERR_NOT_FOUND ? ERR_INTERNAL : e;
@@ -152,7 +199,8 @@ enum err send_handle(struct flow *flow, const struct request *request, struct re
     s.reply = reply;
     s.by = &request->by;
     s.after_ms = 0;
-    s.known = false;
+    s.scope_id = 0;
+    s.group = NULL;
     s.named_count = 0;
     if (request->part_count == 0)
         return ERR_SCHEMA;

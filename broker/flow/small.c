@@ -15,7 +15,7 @@ enum err credit_handle(struct flow *flow, const struct request *request, struct 
     (void)reply;
     peer->credit = at_most(request->message.credit, LIMIT_CREDIT_MAX);
     peer->credit_bytes = at_most(request->message.credit_bytes, LIMIT_CREDIT_BYTES_MAX);
-    peer->more = true;
+    peer->mailbox.more = true;
     wake_peer(flow, peer);
     return ERR_OK;
 }

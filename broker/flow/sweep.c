@@ -5,12 +5,15 @@
  */
 #include <stdlib.h>
 
+#include "broker/flow/channel.h"
 #include "broker/flow/fetch.h"
 #include "broker/flow/flow_internal.h"
+#include "broker/flow/groups.h"
 #include "broker/flow/hints.h"
 #include "broker/flow/journal.h"
 #include "broker/flow/revoke.h"
 #include "broker/flow/session.h"
+#include "broker/flow/shelf.h"
 #include "broker/store/audit.h"
 #include "broker/store/directory.h"
 #include "broker/store/invites.h"
@@ -87,8 +90,10 @@ static bool expiring_row(void *ctx, const struct frame_row *row)
 /* Frames become tombstones; tombstones and the broker's own items just go. */
 static enum err expire_row(struct flow *flow, const struct frame_row *row, uint64_t *next_expiry)
 {
-    if (row->reason || row->kind >= ITEM_RECEIPT)
+    if (row->reason || row->kind >= ITEM_RECEIPT) {
+        shelf_forget(flow, row->stream_id);
         return store_frame_remove(flow->store, row);
+    }
     if (row->expires_ms + LIMIT_KEEP_MS < *next_expiry)
         *next_expiry = row->expires_ms + LIMIT_KEEP_MS;
     return frame_give_up(flow, row, NOTICE_EXPIRED);
@@ -189,16 +194,23 @@ static enum err sessions_step(struct flow *flow)
     return e;
 }
 
-/* Sessions that ended long ago, with all that remembers them. */
-static enum err forget_step(struct flow *flow)
+static enum err forget_one(struct flow *flow, uint64_t before_ms)
 {
     int64_t id;
+    enum err e = store_session_sweep(flow->store, before_ms, &id);
+
+    return e == ERR_NOT_FOUND ? groups_forget_step(flow, before_ms) : e;
+}
+
+/* Sessions and groups that ended long ago, with all that remembers them. */
+static enum err forget_step(struct flow *flow)
+{
 
     flow->sweep->forgotten_left = false;
     if (flow->now_ms < LIMIT_KEEP_MS)
         return ERR_OK;
     for (int i = 0; i < FORGOTTEN_A_STEP; i++) {
-        enum err e = store_session_sweep(flow->store, flow->now_ms - LIMIT_KEEP_MS, &id);
+        enum err e = forget_one(flow, flow->now_ms - LIMIT_KEEP_MS);
 
         if (e != ERR_OK)
             return e == ERR_NOT_FOUND ? ERR_OK : e;
@@ -436,6 +448,8 @@ enum err flow_tick(struct flow *flow)
     hints_tick(flow);
     e = step_if(flow, flow->parked_until_ms <= now, fetch_end_overdue, &unused);
     if (e == ERR_OK)
+        e = step_if(flow, groups_trim_due(flow), groups_trim, &unused);
+    if (e == ERR_OK)
         e = step_if(flow, !sweep->walking && sweep->sweep_ms <= now, sweep_begin, &sweep->sweep_ms);
     if (e == ERR_OK)
         e = step_if(flow, sweep->walking, sweep_step, &sweep->sweep_ms);
@@ -467,7 +481,7 @@ uint64_t flow_next_tick_ms(const struct flow *flow)
 
     next = sooner(next, sweep->invites_again_ms);
     next = sooner(next, sooner(revoke_due_ms(flow), hints_due_ms(flow)));
-    next = sooner(next, sweep->walking ? 0 : sweep->sweep_ms);
+    next = sooner(next, sweep->walking || groups_trim_due(flow) ? 0 : sweep->sweep_ms);
     for (const struct key_end *end = flow->key_ends; end; end = end->next)
         next = sooner(next, end->at_ms);
     return next;

@@ -1,6 +1,6 @@
 #include <stdlib.h>
 
-#include "broker/flow/flow_internal.h"
+#include "broker/flow/channel.h"
 #include "broker/store/store.h"
 #include "shared/base/crash.h"
 #include "shared/base/log.h"
@@ -60,18 +60,46 @@ void turn_rollback(struct flow *flow)
     turn_clear(flow);
 }
 
+static void note(struct flow *flow, const struct acked *acked)
+{
+    struct turn *turn = &flow->turn;
+
+    if (turn->acked_count == turn->acked_cap) {
+        turn->acked_cap = turn->acked_cap ? 2 * turn->acked_cap : 64;
+        turn->acked = mem_resize(turn->acked, turn->acked_cap * sizeof *turn->acked);
+    }
+    turn->acked[turn->acked_count++] = *acked;
+}
+
+void turn_note_acked(struct flow *flow, struct peer *peer, int64_t stream_id, uint64_t position)
+{
+    note(flow, &(struct acked){ .peer = peer, .stream_id = stream_id, .position = position });
+}
+
+void turn_note_left(struct flow *flow, struct peer *peer, int64_t stream_id)
+{
+    note(flow, &(struct acked){ .peer = peer, .stream_id = stream_id, .left = true });
+}
+
+static void land(struct flow *flow, const struct acked *acked)
+{
+    struct reading *reading = peer_reading(acked->peer, acked->stream_id);
+
+    if (acked->left)
+        peer_reading_drop(flow, acked->peer, acked->stream_id);
+    else if (reading)
+        flight_land(flow, acked->peer, reading, acked->position);
+    if (peer_has_more(acked->peer))
+        wake_peer(flow, acked->peer);
+}
+
 /* What memory owes to a committed turn. */
 static void turn_apply(struct flow *flow)
 {
     const struct flow_counters *counted = &flow->turn.counted;
 
-    for (size_t i = 0; i < flow->turn.acked_count; i++) {
-        struct acked *acked = &flow->turn.acked[i];
-
-        flight_land(flow, acked->peer, acked->position);
-        if (acked->peer->more)
-            wake_peer(flow, acked->peer);
-    }
+    for (size_t i = 0; i < flow->turn.acked_count; i++)
+        land(flow, &flow->turn.acked[i]);
     flow->counters.frames_in += counted->frames_in;
     flow->counters.bytes_in += counted->bytes_in;
     flow->counters.frames_out += counted->frames_out;
@@ -123,6 +151,8 @@ static enum err turn_try(struct flow *flow, struct request **requests, size_t co
         e = request_run(flow, requests[i]);
         CRASH_POINT("turn.applied");
     }
+    if (e == ERR_OK)
+        e = groups_trim(flow);
     return turn_end(flow, e);
 }
 

@@ -27,7 +27,7 @@
     X(SETTLE, "DELETE FROM frame WHERE stream_id = ?1 AND position <= ?2")                         \
     X(WAITING, "SELECT count(*), coalesce(min(sender_seq), 0), coalesce(max(sender_seq), 0),"      \
                " coalesce(sum(length(frame)), 0) FROM frame"                                       \
-               " WHERE session_id = ?1 AND sender_id = ?2")
+               " WHERE session_id = ?1 AND sender_id = ?2 AND (kind <> 8 OR reason IS NULL)")
 STATEMENT_TABLE(STATEMENTS)
 
 /* Places of FACTS in a result. */
@@ -68,6 +68,18 @@ const struct module module_frames = { open_frames, close_frames, NULL, NULL, NUL
 static bool is_control(const struct frame_row *frame)
 {
     return frame->kind >= ITEM_RECEIPT;
+}
+
+/* Only a channel has frames of this kind. */
+static bool is_channel_tombstone(const struct frame_row *frame)
+{
+    return frame->kind == ITEM_GROUP && frame->reason;
+}
+
+/* Rows that count in no quota. */
+static bool is_free(const struct frame_row *frame)
+{
+    return is_control(frame) || is_channel_tombstone(frame);
 }
 
 static int64_t sum_of(struct store *store, const struct frame_row *frame)
@@ -116,11 +128,10 @@ enum err store_frame_append(struct store *store, const struct frame_row *frame, 
     row.len = row.reason ? 0 : row.frame.len;
     if ((e = stmt_run(store->db, stmt)) != ERR_OK)
         return e;
-    e = stream_stored(store, row.stream_id, row.position, is_control(&row), row.len,
-                      row.expires_ms);
+    e = stream_stored(store, row.stream_id, row.position, is_free(&row), row.len, row.expires_ms);
     if (e != ERR_OK)
         return e;
-    if (!is_control(&row))
+    if (!is_free(&row))
         share_stored(store, row.stream_id, row.sender_id, row.len);
     *position = row.position;
     return ERR_OK;
@@ -241,7 +252,14 @@ enum err store_frame_tombstone(struct store *store, const struct frame_row *fram
     CRASH_POINT("sweep.tombstone");
     if ((e = stream_count(store, row.stream_id, 0, 0, row.len)) != ERR_OK)
         return e;
-    e = sender_settled(store, row.stream_id, row.scope_id, row.sender_id, 0, 0, row.len);
+    /* In a channel its number is settled, and it leaves the quota. */
+    if (is_channel_tombstone(&row)) {
+        if ((e = stream_freed(store, row.stream_id)) != ERR_OK)
+            return e;
+        e = sender_settled(store, row.stream_id, row.scope_id, row.sender_id, row.seq, 1, row.len);
+    } else {
+        e = sender_settled(store, row.stream_id, row.scope_id, row.sender_id, 0, 0, row.len);
+    }
     return e == ERR_NOT_FOUND && frame->damaged ? ERR_OK : e;
 }
 
@@ -253,8 +271,8 @@ enum err store_frame_remove(struct store *store, const struct frame_row *frame)
     bind_u64(stmt, 1, frame->position);
     if ((e = stmt_run_change(store->db, stmt)) != ERR_OK)
         return e == ERR_NOT_FOUND ? ERR_STORE : e;
-    e = stream_count(store, frame->stream_id, 1, is_control(frame), frame->len);
-    if (e != ERR_OK || is_control(frame))
+    e = stream_count(store, frame->stream_id, 1, is_free(frame), frame->len);
+    if (e != ERR_OK || is_free(frame))
         return e;
     e = sender_settled(store, frame->stream_id, frame->scope_id, frame->sender_id, frame->seq, 1,
                        frame->len);
@@ -302,7 +320,7 @@ void settlement_add(struct settlement *s, const struct frame_row *frame)
 
     s->rows++;
     s->bytes += frame->len;
-    if (is_control(frame)) {
+    if (is_free(frame)) {
         s->control++;
         return;
     }

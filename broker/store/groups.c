@@ -308,16 +308,12 @@ struct trimming {
     uint64_t last;
 };
 
-/* A tombstone's number is settled already, and it counts in nobody's share. */
 static bool trim_row(void *ctx, const struct frame_row *row)
 {
     struct trimming *trimming = ctx;
 
     trimming->last = row->position;
-    if (row->reason)
-        trimming->settlement.rows++;
-    else
-        settlement_add(&trimming->settlement, row);
+    settlement_add(&trimming->settlement, row);
     return true;
 }
 

@@ -124,7 +124,9 @@ enum err stream_add_channel(struct store *store, int64_t group_id, int64_t *stre
 /* Rows have left a stream, or lost their bytes (0, 0, bytes). */
 enum err stream_count(struct store *store, int64_t stream_id, uint64_t frames, uint64_t control,
                       uint64_t bytes);
-/* A frame was stored at `position`. */
+/* A row stays, but counts in no quota any more. */
+enum err stream_freed(struct store *store, int64_t stream_id);
+/* A frame was stored at `position`; `control`: it counts in no quota. */
 enum err stream_stored(struct store *store, int64_t stream_id, uint64_t position, bool control,
                        uint64_t bytes, uint64_t expires_ms);
 
@@ -141,7 +143,7 @@ enum err sender_settled(struct store *store, int64_t stream_id, int64_t session_
 void share_stored(struct store *store, int64_t stream_id, int64_t sender_id, uint64_t bytes);
 void sender_forget_scope(struct store *store, int64_t session_id, int64_t sender_id);
 
-/* Sums frames of a sender that wait: for rebuilding its row. */
+/* Sums frames of a sender that wait (tombstones of a channel do not): for rebuilding its row. */
 struct waiting {
     uint64_t frames, first_seq, last_seq, bytes;
 };

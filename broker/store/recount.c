@@ -14,9 +14,11 @@ static const struct {
                       " LEFT JOIN frame f ON f.stream_id = s.stream_id GROUP BY 1"
                       " HAVING s.bytes <> coalesce(sum(length(f.frame)), 0)" },
     { "stream.control",
-      "SELECT s.stream_id, s.control, count(f.position) FILTER (WHERE f.kind >= 16) FROM stream s"
+      "SELECT s.stream_id, s.control, count(f.position) FILTER (WHERE f.kind >= 16"
+      " OR (f.kind = 8 AND f.reason IS NOT NULL)) FROM stream s"
       " LEFT JOIN frame f ON f.stream_id = s.stream_id GROUP BY 1"
-      " HAVING s.control <> count(f.position) FILTER (WHERE f.kind >= 16)" },
+      " HAVING s.control <> count(f.position) FILTER (WHERE f.kind >= 16"
+      " OR (f.kind = 8 AND f.reason IS NOT NULL))" },
     { "stream.last_position", "SELECT s.stream_id, s.last_position, max(f.position) FROM stream s"
                               " JOIN frame f ON f.stream_id = s.stream_id GROUP BY 1"
                               " HAVING s.last_position < max(f.position)" },

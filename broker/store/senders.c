@@ -278,13 +278,17 @@ void share_stored(struct store *store, int64_t stream_id, int64_t sender_id, uin
     share->share.bytes += bytes;
 }
 
-static enum err count_share(struct store *store, int64_t reader_id, int64_t sender_id,
+static enum err count_share(struct store *store, const struct stream_row *stream, int64_t sender_id,
                             struct share *out)
 {
     int64_t sessions[PAIR_SESSIONS_MOST];
     size_t count = 0;
-    enum err e = scope_pair(store, reader_id, sender_id, sessions, PAIR_SESSIONS_MOST, &count);
+    enum err e = ERR_OK;
 
+    if (stream->kind == STREAM_CHANNEL)
+        sessions[count++] = stream->group_id;
+    else
+        e = scope_pair(store, stream->agent_id, sender_id, sessions, PAIR_SESSIONS_MOST, &count);
     for (size_t i = 0; i < count && e == ERR_OK; i++) {
         struct waiting waiting;
 
@@ -308,7 +312,7 @@ enum err store_share(struct store *store, int64_t stream_id, int64_t sender_id, 
         return ERR_OK;
     }
     if ((e = store_stream_get(store, stream_id, &stream)) != ERR_OK
-        || (e = count_share(store, stream.agent_id, sender_id, &share)) != ERR_OK)
+        || (e = count_share(store, &stream, sender_id, &share)) != ERR_OK)
         return e;
     kept = rows_add(&store->senders->shares, stream_id, sender_id);
     kept->share = share;

@@ -37,7 +37,8 @@ enum err store_sender_advance(struct store *store, int64_t session_id, int64_t s
 enum err store_sender_settle_to(struct store *store, int64_t session_id, int64_t sender_id,
                                 uint64_t seq, const uint8_t *digest);
 
-/* A sender's share of a stream, all its sessions with the reader together. */
+/* A sender's share of a stream, all its sessions with the reader together; of a channel, what it
+ * has in there, tombstones left out. */
 struct share {
     uint64_t frames, bytes;
 };

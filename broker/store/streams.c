@@ -16,6 +16,8 @@
     X(ADD_CHANNEL, "INSERT INTO stream (stream_id, kind, group_id) VALUES (?1, 2, ?2)")            \
     X(PUT, "UPDATE stream SET frames = ?2, bytes = ?3, control = ?4, last_position = ?5,"          \
            " next_expiry_ms = ?6 WHERE stream_id = ?1")                                            \
+    X(CHANNEL, "SELECT stream_id FROM stream WHERE kind = 2 AND frames > 0 AND stream_id > ?1"     \
+               " ORDER BY stream_id LIMIT 1")                                                      \
     X(DUE, "SELECT stream_id FROM stream WHERE next_expiry_ms <= ?1 AND frames > 0 LIMIT ?2")
 STATEMENT_TABLE(STATEMENTS)
 
@@ -126,6 +128,19 @@ enum err store_mailbox(struct store *store, int64_t agent_id, struct stream_row 
     return agent ? store_stream_get(store, agent->mailbox, out) : ERR_NOT_FOUND;
 }
 
+enum err store_channel_next(struct store *store, int64_t *stream_id)
+{
+    sqlite3_stmt *stmt = store->streams->stmt[STMT_CHANNEL];
+    enum err e;
+
+    bind_int(stmt, 1, *stream_id);
+    if ((e = stmt_step(store->db, stmt)) == ERR_OK) {
+        *stream_id = column_int(stmt, 0);
+        stmt_end(stmt);
+    }
+    return e;
+}
+
 enum err stream_add_mailbox(struct store *store, int64_t agent_id, int64_t *stream_id)
 {
     sqlite3_stmt *stmt = store->streams->stmt[STMT_ADD];
@@ -182,6 +197,18 @@ enum err stream_count(struct store *store, int64_t stream_id, uint64_t frames, u
     count_down(&kept->stream.frames, frames);
     count_down(&kept->stream.control, control);
     count_down(&kept->stream.bytes, bytes);
+    rows_touch(&store->streams->kept, kept);
+    return ERR_OK;
+}
+
+enum err stream_freed(struct store *store, int64_t stream_id)
+{
+    struct kept *kept;
+    enum err e = keep(store, stream_id, &kept);
+
+    if (e != ERR_OK)
+        return e == ERR_NOT_FOUND ? ERR_STORE : e;
+    kept->stream.control++;
     rows_touch(&store->streams->kept, kept);
     return ERR_OK;
 }

@@ -18,12 +18,14 @@ struct stream_row {
     int64_t agent_id;        /* a mailbox's owner, or 0 */
     int64_t group_id;        /* a channel's group, or 0 */
     uint64_t frames, bytes;  /* rows, and their bytes */
-    uint64_t control;        /* of the rows: broker-made, not in the quota */
+    uint64_t control;        /* of the rows: not in the quota (broker-made; a channel's tombstones) */
     uint64_t last_position;  /* highest ever stored here */
     uint64_t next_expiry_ms; /* nothing expires earlier */
 };
 
 enum err store_stream_get(struct store *store, int64_t stream_id, struct stream_row *out);
+/* The next channel above *stream_id that was not empty after the last turn.  ERR_NOT_FOUND. */
+enum err store_channel_next(struct store *store, int64_t *stream_id);
 enum err store_mailbox(struct store *store, int64_t agent_id, struct stream_row *out);
 
 /* ---- frames -----------------------------------------------------------------------------------
@@ -71,7 +73,8 @@ enum err store_frame_fetch(struct store *store, int64_t stream_id, uint64_t afte
 enum err store_frame_list(struct store *store, int64_t stream_id, uint64_t after, uint64_t upto,
                           uint64_t max, store_frame_visit *row, void *ctx);
 
-/* Only a tombstone is left of it: bytes gone, counters follow, the number stays. */
+/* Only a tombstone is left of it: bytes gone, counters follow, the number stays.  In a channel the
+ * number is settled with that, and the row counts in no quota. */
 enum err store_frame_tombstone(struct store *store, const struct frame_row *frame, int reason);
 /* The row goes: old tombstones, control items.  settled_seq follows. */
 enum err store_frame_remove(struct store *store, const struct frame_row *frame);
