@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "shared/base/files.h"
@@ -32,6 +33,31 @@ void world_fail(const struct world *world, const char *format, ...)
     va_end(args);
     fputc('\n', stderr);
     abort();
+}
+
+uint64_t world_cpu_ns(const struct world *world)
+{
+    struct timespec now;
+
+    if (!world->measured)
+        return 0;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+void world_measure(struct world *world, bool on)
+{
+    world->measured = on;
+}
+
+struct world_spent world_agent_spent(const struct world_agent *who)
+{
+    return who->spent;
+}
+
+struct world_spent world_broker_spent(const struct world *world)
+{
+    return world->spent;
 }
 
 static void must(const struct world *world, enum err e, const char *what)
@@ -292,7 +318,7 @@ static uint64_t next_ms(const struct world *world)
 
 static void step(struct world *world, uint64_t end_ms)
 {
-    uint64_t next = next_ms(world);
+    uint64_t next = next_ms(world), begun;
 
     if (next > end_ms)
         next = end_ms;
@@ -302,13 +328,19 @@ static void step(struct world *world, uint64_t end_ms)
     }
     link_arrive(world);
     for (size_t i = 0; i < world->agent_count; i++) {
-        struct agent *agent = world->agents[i]->agent;
+        struct world_agent *who = world->agents[i];
 
-        if (agent && agent_next_tick_ms(agent) <= world->elapsed_ms)
-            agent_tick(agent);
+        if (who->agent && agent_next_tick_ms(who->agent) <= world->elapsed_ms) {
+            begun = world_cpu_ns(world);
+            agent_tick(who->agent);
+            who->spent.cpu_ns += world_cpu_ns(world) - begun;
+        }
     }
-    if (world->flow && flow_next_tick_ms(world->flow) <= world->elapsed_ms)
+    if (world->flow && flow_next_tick_ms(world->flow) <= world->elapsed_ms) {
+        begun = world_cpu_ns(world);
         must(world, flow_tick(world->flow), "flow_tick");
+        world->spent.cpu_ns += world_cpu_ns(world) - begun;
+    }
 }
 
 static const char *due(const struct world *world)

@@ -86,6 +86,16 @@ void world_explain(struct world *world);
 /* Nothing lost, nothing twice, order per sender kept, nothing invented. */
 void world_check(struct world *world);
 
+/* What a party has done since the world began: CPU while world_measure() is on, without what the
+ * link takes; messages and their bytes, heads and parts, as they would cross the wire. */
+struct world_spent {
+    uint64_t cpu_ns;
+    uint64_t messages_out, bytes_out, messages_in, bytes_in;
+};
+void world_measure(struct world *world, bool on);
+struct world_spent world_agent_spent(const struct world_agent *who);
+struct world_spent world_broker_spent(const struct world *world);
+
 struct world_figures {
     uint64_t sent, taken, cuts, connections, turns;
 };

@@ -6,7 +6,7 @@
 #include "broker/store/store.h"
 #include "tests/lib/world.h"
 
-enum { WORLD_AGENTS_MAX = 64, WORLD_PATH = 160 };
+enum { WORLD_AGENTS_MAX = 1100, WORLD_PATH = 160 };
 
 /* A message on the way, or something that happens to a connection. */
 enum trip_kind { TRIP_TO_BROKER, TRIP_TO_AGENT, TRIP_CONNECTED, TRIP_LOST };
@@ -41,6 +41,7 @@ struct world_agent {
     bool connected, apart;
     uint8_t key[32];                    /* of the socket */
     uint64_t to_broker_ms, to_agent_ms; /* arrival of the newest trip, so that none overtakes */
+    struct world_spent spent;
 };
 
 /* One message that a test queued. */
@@ -56,7 +57,8 @@ struct world {
     uint64_t now_ms, elapsed_ms;
     char dir[64], copy[80];
     struct world_weather weather;
-    bool put_back; /* P4 is within a session; what was lost comes again in another, behind the rest */
+    bool put_back; /* P4 is within a session; what was lost comes again in another, behind the rest
+                    */
     struct flow_settings settings;
 
     struct store *store;
@@ -83,10 +85,15 @@ struct world {
     size_t saying_count, saying_cap;
     struct buf answers; /* lines for the operator */
     struct world_figures figures;
+    bool measured;
+    struct world_spent spent; /* the broker's */
 };
 
 _Noreturn void world_fail(const struct world *world, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
+
+/* For differences; 0 while nothing is measured. */
+uint64_t world_cpu_ns(const struct world *world);
 
 void world_fill(struct world *world, uint8_t *out, size_t len);
 /* The controller's root key is made of it. */

@@ -212,11 +212,13 @@ static enum err port_send(void *ctx, struct bytes head, const struct bytes *part
     struct world_agent *who = ctx;
     struct world *world = who->world;
     struct trip *trip;
+    uint64_t begun;
 
     if (!who->conn || !who->connected)
         return ERR_BUSY;
     if (breaks(who))
         return ERR_OK; /* it looked well */
+    begun = world_cpu_ns(world);
     trip = trip_new(who, TRIP_TO_BROKER);
     buf_append(&trip->head, head.at, head.len);
     trip->part_count = count;
@@ -224,8 +226,12 @@ static enum err port_send(void *ctx, struct bytes head, const struct bytes *part
         buf_append(&trip->body, parts[i].at, parts[i].len);
         trip->part_len[i] = (uint32_t)parts[i].len;
     }
+    who->spent.messages_out++;
+    who->spent.bytes_out += trip->head.len + trip->body.len;
     record_frames(world, parts, count);
     trip_depart(who, trip, &who->to_broker_ms);
+    who->spent.cpu_ns
+        -= world_cpu_ns(world) - begun; /* it is the agent who calls, and not its work */
     return ERR_OK;
 }
 
@@ -344,6 +350,7 @@ void link_hand_out(void *ctx, struct outgoing *out)
 {
     struct world *world = ctx;
     struct world_agent *who = out->conn ? agent_of(world, out->conn) : NULL;
+    uint64_t begun = world_cpu_ns(world);
     struct trip *trip;
 
     switch (out->kind) {
@@ -356,6 +363,8 @@ void link_hand_out(void *ctx, struct outgoing *out)
         trip->part_count = out->part_count;
         memcpy(trip->part_len, out->part_len, sizeof trip->part_len);
         out->head = out->body = (struct buf){ 0 };
+        world->spent.messages_out++;
+        world->spent.bytes_out += trip->head.len + trip->body.len;
         trip_depart(who, trip, &who->to_agent_ms);
         break;
     case OUT_KEY_ADD:
@@ -376,6 +385,7 @@ void link_hand_out(void *ctx, struct outgoing *out)
         break;
     }
     outgoing_free(&out);
+    world->spent.cpu_ns -= world_cpu_ns(world) - begun; /* the link's, not the broker's */
 }
 
 uint64_t link_next_ms(const struct world *world)
@@ -428,7 +438,7 @@ static struct request *request_of(struct world *world, struct trip *trip)
     return request;
 }
 
-static void arrive_at_agent(struct trip *trip)
+static void agent_takes(struct trip *trip)
 {
     struct world_agent *who = trip->who;
     struct bytes parts[63];
@@ -458,6 +468,35 @@ static void arrive_at_agent(struct trip *trip)
     }
 }
 
+static void arrive_at_agent(struct trip *trip)
+{
+    struct world_agent *who = trip->who;
+    uint64_t begun;
+
+    if (!who)
+        return;
+    if (trip->kind == TRIP_TO_AGENT) {
+        who->spent.messages_in++;
+        who->spent.bytes_in += trip->head.len + trip->body.len;
+    }
+    begun = world_cpu_ns(who->world);
+    agent_takes(trip);
+    who->spent.cpu_ns += world_cpu_ns(who->world) - begun;
+}
+
+static void broker_takes(struct world *world, struct request **turn, size_t count)
+{
+    uint64_t begun = world_cpu_ns(world);
+
+    for (size_t i = 0; i < count; i++) {
+        world->spent.messages_in++;
+        world->spent.bytes_in += turn[i]->bytes;
+    }
+    if (flow_turn(world->flow, turn, count) != ERR_OK)
+        world_fail(world, "the broker's store failed");
+    world->spent.cpu_ns += world_cpu_ns(world) - begun;
+}
+
 /* What arrives at the broker at one moment is one turn. */
 void link_arrive(struct world *world)
 {
@@ -485,8 +524,8 @@ void link_arrive(struct world *world)
         }
         if (trip->kind == TRIP_LOST && !trip->who) {
             /* An orderly end: everything said before it is heard first. */
-            if (count && flow_turn(world->flow, turn, count) != ERR_OK)
-                world_fail(world, "the broker's store failed");
+            if (count)
+                broker_takes(world, turn, count);
             count = 0;
             if (world->flow)
                 flow_disconnected(world->flow, trip->conn);
@@ -496,7 +535,6 @@ void link_arrive(struct world *world)
     }
     if (count) {
         world->figures.turns++;
-        if (flow_turn(world->flow, turn, count) != ERR_OK)
-            world_fail(world, "the broker's store failed");
+        broker_takes(world, turn, count);
     }
 }
