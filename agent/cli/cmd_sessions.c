@@ -66,8 +66,9 @@ int cmd_close(struct cli *cli)
     int exit = peer ? cmd_check_peer(cli, peer) : 0;
 
     if (!exit && (peer == NULL) != all)
-        exit = out_usage(cli, "usage", NULL,
-                         all ? "--all is everybody: no PEER beside it" : "PEER is missing");
+        exit
+            = out_usage(cli, "usage", NULL,
+                        all ? "--all is everybody: no PEER beside it" : "PEER or --all is missing");
     if (exit)
         return exit;
     if (!cmd_init(&cmd, cli, "close"))

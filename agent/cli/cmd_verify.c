@@ -99,7 +99,7 @@ static int usage_check(struct cli *cli)
     if (file && (cli_args(cli) > 0 || cli_has(cli, "replace")))
         return out_usage(cli, "usage", NULL, "--file stands alone");
     if (!file && cli_args(cli) == 0)
-        return out_usage(cli, "usage", NULL, "PEER is missing");
+        return out_usage(cli, "usage", NULL, "PEER or --file is missing");
     if (cli_has(cli, "replace") && cli_args(cli) < 2)
         return out_usage(cli, "usage", NULL, "--replace needs the new FINGERPRINT in full");
     return file ? 0 : cmd_check_peer(cli, cli_arg(cli, 0));

@@ -130,8 +130,8 @@ void help_verb(struct buf *out, const struct cli_program *program, const struct 
 {
     struct buf usage = { 0 };
 
-    put(out, "%s %s - ", program->name, verb->name);
-    put_wrapped(out, verb->summary, 4, strlen(program->name) + strlen(verb->name) + 4);
+    put(out, "%s %s -", program->name, verb->name);
+    put_wrapped(out, verb->summary, 4, strlen(program->name) + strlen(verb->name) + 3);
     put(&usage, "%s ", program->name);
     put_synopsis(&usage, verb);
     buf_append(&usage, "", 1);

@@ -3,6 +3,7 @@
 Everything goes through the programs, as docs/cli.md describes them.  Waits are for conditions.
 """
 import base64
+import functools
 import json
 import os
 import re
@@ -34,6 +35,21 @@ def free_port():
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         return s.getsockname()[1]
+
+
+@functools.cache
+def exits(program):
+    """The exit codes that the help of each command names."""
+    done = subprocess.run([os.path.join(BIN, program), "help", "--json"], capture_output=True, check=True)
+    return {o["name"]: o["exits"] for o in map(json.loads, done.stdout.splitlines())}
+
+
+def check_exit(program, args, result):
+    """Nobody is surprised by an exit code: wrong use and signals aside, help has told it."""
+    told = exits(program)
+    verb = next((arg for before, arg in zip(("", *args), args) if arg in told and before != "-a"), None)
+    if verb and result.code not in (2, 64) and 0 <= result.code < 128:
+        assert result.code in told[verb], f"the help of {verb} does not name exit {result.code}: {result}"
 
 
 class Result:
@@ -130,6 +146,7 @@ class World:
         result = Result([program, *args], done.returncode, done.stdout, done.stderr, time.monotonic() - begin)
         if check is not None:
             assert result.code == check, f"exit {check} expected: {result}"
+        check_exit(program, args, result)
         return result
 
     def sp(self, agent, *args, **kw):
