@@ -142,9 +142,11 @@ bool alarm_needs_person(const char *code)
 void alarm_message(char *out, size_t size, const char *code, const struct alarm_info *info)
 {
     const struct alarm *alarm = alarm_find(code);
+    /* The peer's name in front of what is about this profile would blame the peer. */
+    bool named = info->peer.len > 0 && strcmp(code, "profile_restored") != 0;
 
-    snprintf(out, size, "%.*s%s%s%s%.*s", (int)info->peer.len, (const char *)info->peer.at,
-             info->peer.len ? ": " : "", alarm ? alarm->text : "",
+    snprintf(out, size, "%.*s%s%s%s%.*s", named ? (int)info->peer.len : 0,
+             named ? (const char *)info->peer.at : "", named ? ": " : "", alarm ? alarm->text : "",
              alarm && info->detail.len ? ": " : "", (int)info->detail.len,
              (const char *)info->detail.at);
 }
@@ -337,8 +339,7 @@ void call_link_failure(struct call *call, struct failure *out)
                     "no answer from %.280s within %s", address, waited);
         return;
     }
-    failure_of_err(out, link.refusal,
-                   link.refusal == ERR_ROLLBACK ? call->host->profile : address);
+    failure_of_err(out, link.refusal, link.refusal == ERR_ROLLBACK ? call->host->profile : address);
     if (failure_is_temporary(link.refusal))
         out->retry_ms = (int64_t)link.retry_after_ms;
 }

@@ -64,8 +64,9 @@ static void check_reach(struct call *call, const struct agent_self *self)
         give(call, "reach", OK, NULL, "%.*s answers", (int)address.len, (const char *)address.at);
         return;
     }
-    if (call->offline) {
-        give(call, "reach", WARN, NULL, "not tried: --offline");
+    if (call->offline || self->state == SELF_REVOKED) {
+        give(call, "reach", WARN, NULL, "not tried: %s",
+             call->offline ? "--offline" : "this agent is revoked, or has left");
         return;
     }
     call_link_failure(call, &failure);
@@ -166,7 +167,7 @@ static void check_certificate(struct call *call, const struct agent_self *self)
 
     duration_text(left, until > now ? until - now : 0);
     if (self->state == SELF_REVOKED)
-        give(call, "certificate", FAIL, "ask the operator", "this agent is revoked");
+        give(call, "certificate", FAIL, "ask the operator", "this agent is revoked, or has left");
     else if (until == 0)
         give(call, "certificate", FAIL, "operator: sealpostctl agents --pending", "none yet");
     else if (until <= now)
@@ -229,6 +230,14 @@ static void give_all(struct call *call)
     call_end(call, c->failed ? 1 : 0);
 }
 
+/* The broker has closed the door for good: nobody needs to wait for it to open. */
+static bool is_out(struct call *call)
+{
+    struct agent_self self;
+
+    return agent_self_get(call->agent, &self) == ERR_OK && self.state == SELF_REVOKED;
+}
+
 static void check_step(struct call *call)
 {
     struct checking *c = call->state;
@@ -236,7 +245,7 @@ static void check_step(struct call *call)
 
     agent_link_get(call->agent, &c->link);
     if (!c->pinged) {
-        c->reach = call_reach(call, until);
+        c->reach = is_out(call) ? REACH_NOT : call_reach(call, until);
         if (c->reach == REACH_WAITING)
             return;
         c->pinged = true;

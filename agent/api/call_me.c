@@ -107,10 +107,20 @@ struct problems {
     bool person; /* one of them needs a person */
 };
 
+/* A profile that was put back shows in each of its sessions: once is enough. */
 static void add_problem(struct problems *problems, const char *code, const char *message,
                         const char *hint)
 {
-    json_t *problem = json_object();
+    json_t *problem;
+    size_t i;
+
+    json_array_foreach(problems->list, i, problem)
+    {
+        if (strcmp(code, json_string_value(json_object_get(problem, "code"))) == 0
+            && strcmp(message, json_string_value(json_object_get(problem, "message"))) == 0)
+            return;
+    }
+    problem = json_object();
 
     out_text(problem, "code", code);
     out_text(problem, "message", message);
@@ -130,12 +140,28 @@ static void add_alarm(void *ctx, const struct alarm_info *alarm)
     add_problem(problems, code, message, hint);
 }
 
+static void add_self_problem(const struct agent_self *self, struct problems *problems)
+{
+    if (self->state == SELF_REVOKED)
+        add_problem(problems, "revoked",
+                    "this agent is revoked, or has left: it talks to nobody any more",
+                    "a new identity: ask the operator for an invite, then: sealpost join INVITE");
+}
+
+/* What an alarm tells already, and better, need not be told as the link's word, too. */
 static void add_link_problem(struct call *call, struct problems *problems)
 {
     struct failure failure;
+    json_t *problem;
+    size_t i;
 
     if (!call_link_refused(call, &failure))
         return;
+    json_array_foreach(problems->list, i, problem)
+    {
+        if (strcmp(failure.code, json_string_value(json_object_get(problem, "code"))) == 0)
+            return;
+    }
     problems->person |= failure.exit == 7;
     add_problem(problems, failure.code, failure.message, failure.hint);
 }
@@ -189,6 +215,7 @@ static void give_status(struct call *call, const struct agent_self *self,
     out_number(object, "log_index", self->log_entries);
     put_owner(object, call->host);
     agent_alarms_each(call->agent, add_alarm, &problems);
+    add_self_problem(self, &problems);
     add_link_problem(call, &problems);
     out_take(object, "problems", problems.list);
     call_item(call, object);
@@ -201,9 +228,12 @@ static void status_step(struct call *call)
     struct agent_self self;
     enum err e;
 
-    if (call_reach(call, call_deadline(call, NETWORK_MS)) == REACH_WAITING)
-        return;
     e = agent_self_get(call->agent, &self);
+    if (e == ERR_OK && self.state != SELF_REVOKED
+        && call_reach(call, call_deadline(call, NETWORK_MS)) == REACH_WAITING)
+        return;
+    if (e == ERR_OK)
+        e = agent_self_get(call->agent, &self); /* what was heard meanwhile */
     if (e == ERR_OK)
         e = agent_counts_get(call->agent, &counts);
     if (e != ERR_OK)

@@ -68,9 +68,9 @@ static const struct row {
     { ERR_IMPERSONATION, 7, "impersonation", NULL, "sealpost log" },
     { ERR_GROUP_FORK, 7, "group_fork", NULL, "sealpost status" },
     { ERR_ROLLBACK, 7, "profile_restored", "this profile is older than what it already said",
-      "if there is no newer copy of it: sealpost rotate --all" },
+      "if there is no newer copy of this profile: sealpost rotate --all" },
     { ERR_SEQ_CONFLICT, 7, "profile_restored", "this profile is older than what it already said",
-      "if there is no newer copy of it: sealpost rotate --all" },
+      "if there is no newer copy of this profile: sealpost rotate --all" },
 };
 
 static const struct row *row_of(enum err e)

@@ -108,6 +108,12 @@ def leave():
         left = w.json("builder", "leave", "--yes").one
         assert left["agent"] == "builder" and left["erased"] is False, left
         assert w.json("builder", "leave", "--yes").one["agent"] == "builder", "said twice"
+        status = w.json("builder", "status").one
+        assert [p["code"] for p in status["problems"]] == ["revoked"] and status["problems"][0]["hint"], status
+        checked = w.json("builder", "status", "--check", check=1)
+        found = {c["name"]: c for c in checked.of("check")}
+        assert found["reach"]["result"] == "warn" and "has left" in found["reach"]["detail"], checked
+        assert found["certificate"]["result"] == "fail" and checked.took < 4, checked
         assert w.json("builder", "send", "reviewer", "x", check=4).error["code"] == "revoked"
         w.sp("reviewer", "recv")
         assert w.json("reviewer", "peers", "builder").one["trust"] == "revoked"

@@ -183,7 +183,8 @@ def copied():
         assert w.json("copy", "log", "--clear", "profile_restored", check=2).error["hint"] == "sealpost rotate --all"
         assert b"alarm profile_restored: " in w.sp("copy", "whoami").err, "every command warns"
         status = w.json("copy", "status", check=7).one
-        assert "profile_restored" in [p["code"] for p in status["problems"]], status
+        assert [p["code"] for p in status["problems"]] == ["profile_restored"], "told once"
+        assert status["problems"][0]["message"].startswith("this profile is older"), "its own trouble, not a peer's"
         assert w.bodies("reviewer") == []
         message, _ = sent(w.sp("builder", "send", "reviewer", "still here"))
         got = w.fetch("reviewer")
