@@ -46,10 +46,10 @@ def screen(text):
 class Terminal:
     """Ended with close(), which gives the exit code; `seen` is all that was written."""
 
-    def __init__(self, w, *args, env=None):
+    def __init__(self, w, *args, argv=None, env=None):
         self.master, slave = pty.openpty()
         self.child = subprocess.Popen(
-            [os.path.join(world.BIN, "sealpost"), *args], stdin=slave, stdout=slave, stderr=slave,
+            argv or [os.path.join(world.BIN, "sealpost"), *args], stdin=slave, stdout=slave, stderr=slave,
             env={**w.env, "TERM": "xterm", **(env or {})}, cwd=w.work, start_new_session=True,
             preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0))
         w.children.append(self.child)
