@@ -4,6 +4,7 @@
 
 #include "broker/controller/controller.h"
 #include "broker/flow/directory.h"
+#include "broker/flow/groups.h"
 #include "broker/flow/hints.h"
 #include "broker/flow/session.h"
 #include "broker/store/log.h"
@@ -23,6 +24,7 @@ struct ending {
     bool waits;         /* a session may not end yet */
     bool done;          /* in a turn that may still fail */
     uint64_t rollbacks; /* of the store: afterwards everything is looked at again */
+    int64_t group_id;   /* groups up to here are done with */
     int64_t session_id; /* sessions up to here are done with */
     uint64_t seq;       /* of the next one, its frames up to here are */
 };
@@ -181,13 +183,16 @@ static enum err end_sessions(struct flow *flow, struct ending *ending, struct bu
     return ERR_OK;
 }
 
-/* Mail to it first: its senders hear that the recipient is gone, not that a session ended. */
+/* Groups at once, as REMOVED would; then mail to it: its senders hear that the recipient is gone,
+ * not that a session ended. */
 static enum err end_some(struct flow *flow, struct ending *ending, bool *more)
 {
     struct budget budget = { .rows = LIMIT_SWEEP_ROWS };
-    enum err e = mailbox_give_up(flow, ending->agent_id, NOTICE_RECIPIENT_REVOKED, budget.rows,
-                                 &budget.more);
+    enum err e = group_agent_revoked(flow, ending->agent_id, &ending->group_id, &budget.more);
 
+    if (e == ERR_OK && !budget.more)
+        e = mailbox_give_up(flow, ending->agent_id, NOTICE_RECIPIENT_REVOKED, budget.rows,
+                            &budget.more);
     if (e == ERR_OK && !budget.more)
         e = end_sessions(flow, ending, &budget);
     *more = budget.more;
@@ -197,6 +202,7 @@ static enum err end_some(struct flow *flow, struct ending *ending, bool *more)
 static void look_again(struct flow *flow, struct ending *ending)
 {
     ending->rollbacks = store_rollbacks(flow->store);
+    ending->group_id = 0;
     ending->session_id = 0;
     ending->seq = 0;
     ending->waits = ending->done = false;

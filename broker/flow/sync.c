@@ -1,4 +1,5 @@
-#include "broker/flow/flow_internal.h"
+#include "broker/flow/groups.h"
+#include "broker/store/directory.h"
 #include "broker/store/scopes.h"
 #include "broker/store/senders.h"
 #include "shared/trust/receipt.h"
@@ -7,13 +8,27 @@ enum sync_state { IN_STEP, BEHIND, ROLLBACK, UNKNOWN };
 
 static const uint8_t zeroes[32];
 
-/* The agent's own row in a session that is its.  ERR_NOT_FOUND. */
+/* A group that the agent is a member of. */
+static enum err own_row_in_group(struct flow *flow, int64_t agent_id,
+                                 const uint8_t scope[static 16], struct sender_row *out)
+{
+    struct group *group;
+    enum err e = group_find(flow, scope, &group);
+
+    if (e == ERR_OK && !group_has_member(group, store_agent(flow->store, agent_id)->aid))
+        e = ERR_NOT_FOUND;
+    return e == ERR_OK ? store_sender_get(flow->store, group->row.group_id, agent_id, out) : e;
+}
+
+/* The agent's own row in a session or group that is its.  ERR_NOT_FOUND. */
 static enum err own_row(struct flow *flow, int64_t agent_id, const uint8_t scope[static 16],
                         struct sender_row *out)
 {
     struct session_row session;
     enum err e = store_session_find(flow->store, scope, &session);
 
+    if (e == ERR_NOT_FOUND)
+        return own_row_in_group(flow, agent_id, scope, out);
     if (e != ERR_OK)
         return e;
     if (session.a_id != agent_id && session.b_id != agent_id)
