@@ -12,6 +12,7 @@ int cmd_status(struct cli *cli);
 int cmd_agents(struct cli *cli);
 int cmd_revoke(struct cli *cli);
 int cmd_queues(struct cli *cli);
+int cmd_groups(struct cli *cli);
 int cmd_config(struct cli *cli);
 int cmd_stop(struct cli *cli);
 int cmd_reload(struct cli *cli);

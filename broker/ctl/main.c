@@ -55,6 +55,11 @@ static const char *const queues_examples[]
     = { "sealpostctl queues", "sealpostctl queues reviewer", NULL };
 static const char *const queues_emits[] = { "queue", "frame", "error", NULL };
 
+static const struct cli_arg group_args[] = { { "GROUP", false, false }, { 0 } };
+static const char *const groups_examples[]
+    = { "sealpostctl groups", "sealpostctl groups 1931143f", NULL };
+static const char *const groups_emits[] = { "channel", "reader", "error", NULL };
+
 static const char *const config_examples[] = { "sealpostctl config", NULL };
 static const char *const config_emits[] = { "setting", "error", NULL };
 static const char *const stop_examples[] = { "sealpostctl stop", NULL };
@@ -113,6 +118,16 @@ static const struct cli_verb verbs[] = {
       .emits = queues_emits,
       .impact = CLI_RO,
       .run = cmd_queues },
+    { .name = "groups",
+      .stage = "S3",
+      .summary = "groups and their channels; with GROUP its members, and how far each is behind",
+      .args = group_args,
+      .examples = groups_examples,
+      .exits = exits_named,
+      .emits = groups_emits,
+      .see_also = "sealpostctl queues",
+      .impact = CLI_RO,
+      .run = cmd_groups },
     { .name = "config",
       .stage = "S1",
       .summary = "settings that the broker runs with, and where they come from",

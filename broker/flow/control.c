@@ -118,6 +118,8 @@ static enum err run(struct command *command, const char *verb, bool *last)
         return control_revoke(command);
     if (strcmp(verb, "queues") == 0)
         return control_queues(command);
+    if (strcmp(verb, "groups") == 0)
+        return control_groups(command);
     if (strcmp(verb, "status") == 0)
         return control_status(command, NULL);
     if (strcmp(verb, "stop") == 0) {

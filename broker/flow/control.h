@@ -24,6 +24,7 @@ enum err control_invite(struct command *command);
 enum err control_agents(struct command *command);
 enum err control_revoke(struct command *command);
 enum err control_queues(struct command *command);
+enum err control_groups(struct command *command);
 enum err control_status(struct command *command, const char *state);
 
 /* What was given. */
