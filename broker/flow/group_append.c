@@ -8,6 +8,7 @@
 #include "broker/flow/event_list.h"
 #include "broker/store/directory.h"
 #include "broker/store/usage.h"
+#include "shared/base/log.h"
 #include "shared/wire/limit.h"
 
 #include <sodium.h>
@@ -416,6 +417,17 @@ static int64_t agent_of(struct flow *flow, const uint8_t aid[static 32])
     return agent ? agent->agent_id : 0;
 }
 
+static void journal(const struct step *step)
+{
+    const struct agent_row *actor = store_agent(step->flow->store, step->actor_id);
+    const struct agent_row *target = store_agent(step->flow->store, step->target_id);
+
+    log_event(LOG_INFO, "group_event", "group=%s type=%s by=%s about=%s number=%llu",
+              log_id(step->group->row.id), event_type_name(step->event->type),
+              actor ? actor->name : "-", target ? target->name : "-",
+              (unsigned long long)step->event->seq);
+}
+
 static enum err append_one(struct appending *ap, size_t i)
 {
     struct step step = { .flow = ap->flow,
@@ -428,7 +440,11 @@ static enum err append_one(struct appending *ap, size_t i)
 
     if (e == ERR_OK)
         e = put_item(&step);
-    return e == ERR_OK ? follow(&step) : e;
+    if (e == ERR_OK)
+        e = follow(&step);
+    if (e == ERR_OK)
+        journal(&step);
+    return e;
 }
 
 static enum err begin(struct appending *ap)
@@ -445,6 +461,14 @@ static enum err begin(struct appending *ap)
     return group_begin(ap->flow, &row, &ap->group);
 }
 
+static bool may_change_stale(const struct appending *ap)
+{
+    for (size_t i = ap->first_new; i < ap->count; i++)
+        if (ap->parsed[i].type == EVENT_GROUP_EPOCH || ap->parsed[i].type == EVENT_GROUP_REMOVED)
+            return true;
+    return false;
+}
+
 /* What the chain says now becomes the group's row. */
 static enum err settle(struct appending *ap)
 {
@@ -453,7 +477,8 @@ static enum err settle(struct appending *ap)
 
     if (owner)
         group->row.owner_id = agent_of(ap->flow, owner->aid);
-    group->row.stale = group_is_stale(ap->flow, group);
+    if (may_change_stale(ap))
+        group->row.stale = group_is_stale(ap->flow, group);
     if (group->chain.life == GROUP_ENDED && !group->row.closed) {
         group->row.closed = true;
         group->row.closed_ms = ap->flow->now_ms;

@@ -8,7 +8,12 @@
 #include "broker/store/rows.h"
 #include "shared/wire/limit.h"
 
-enum { EVENTS_FROM_EPOCH = 1 /* flags of EVENTS */, MEMBER_SIZE = 33, GROUPS_A_STEP = 64 };
+enum {
+    EVENTS_FROM_EPOCH = 1 /* flags of EVENTS */,
+    MEMBER_SIZE = 33,
+    GROUPS_A_STEP = 64,
+    MEMBERS_KEPT = 200000
+};
 
 /* ---- those that were looked at ------------------------------------------------------------------
  */
@@ -24,7 +29,7 @@ struct known_number {
 };
 
 /* A group stays where it is, also when its creation was rolled back (row.group_id is 0 then):
- * chains of channel.c lead through it. */
+ * chains of channel.c lead through it.  groups_shrink() lets go of those that nobody holds. */
 struct groups {
     struct rows ids, numbers;
 };
@@ -424,4 +429,36 @@ enum err groups_forget_step(struct flow *flow, uint64_t before_ms)
     if (number)
         forget(flow, number->group);
     return ERR_OK;
+}
+
+/* ---- not for ever -------------------------------------------------------------------------------
+ */
+
+static bool is_held(const struct group *group)
+{
+    return group->is_woken || group->trims;
+}
+
+void groups_shrink(struct flow *flow)
+{
+    struct groups *groups = groups_of(flow);
+    size_t members = 0, count = 0;
+    struct group **all;
+
+    for (size_t i = 0; i < groups->ids.slots; i++)
+        for (struct row *row = groups->ids.slot[i]; row; row = row->next)
+            members += ((struct known_id *)row)->group->chain.count + 1;
+    if (members <= MEMBERS_KEPT)
+        return;
+    all = mem_alloc((groups->ids.count + 1) * sizeof *all);
+    for (size_t i = 0; i < groups->ids.slots; i++)
+        for (struct row *row = groups->ids.slot[i]; row; row = row->next)
+            if (!is_held(((struct known_id *)row)->group))
+                all[count++] = ((struct known_id *)row)->group;
+    for (size_t i = 0; i < count; i++) {
+        rows_remove(&groups->numbers, all[i]->row.group_id, 0);
+        rows_remove(&groups->ids, half(all[i]->row.id), half(all[i]->row.id + 8));
+        group_free(all[i]);
+    }
+    free(all);
 }

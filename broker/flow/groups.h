@@ -27,11 +27,13 @@ struct group {
     uint64_t low; /* no reader's cursor is lower; 0: not known */
 };
 
-/* ERR_NOT_FOUND; ERR_STORE.  Borrowed until the flow is closed; what it says, until the turn ends.
- */
+/* ERR_NOT_FOUND; ERR_STORE.  Borrowed until the turn ends. */
 enum err group_find(struct flow *flow, const uint8_t id[static 16], struct group **out);
 enum err group_get(struct flow *flow, int64_t group_id, struct group **out);
 void groups_free(struct flow *flow);
+/* Between turns, or when nobody holds a group in this one: where there are too many in memory, all
+ * go that are in no chain of channel.h. */
+void groups_shrink(struct flow *flow);
 
 /* Joined, and not revoked: may send.  Invited ones too: may read and append events. */
 bool group_has_member(const struct group *group, const uint8_t aid[static 32]);

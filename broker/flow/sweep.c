@@ -304,6 +304,7 @@ static enum err minute_step(struct flow *flow)
         e = store_minute(flow->store, flow->now_ms);
     if (e != ERR_OK)
         return e;
+    groups_shrink(flow);
     flow->counters = (struct flow_counters){ 0 };
     flow->sweep->minute_ms = flow->elapsed_ms + MINUTE_MS;
     return ERR_OK;
