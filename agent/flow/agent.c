@@ -3,9 +3,12 @@
 #include <stdlib.h>
 
 #include "agent/flow/chain.h"
+#include "agent/flow/channel.h"
 #include "agent/flow/contact.h"
 #include "agent/flow/dispatch.h"
 #include "agent/flow/freeze.h"
+#include "agent/flow/group.h"
+#include "agent/flow/group_mail.h"
 #include "agent/flow/identity.h"
 #include "agent/flow/incoming.h"
 #include "agent/flow/leave.h"
@@ -74,6 +77,7 @@ static void begin_memory(struct agent *agent)
     agent_freeze_load(agent);
     agent_leave_load(agent);
     agent_prekeys_load(agent);
+    agent_groups_load(agent);
 }
 
 enum err agent_new(struct agent **out, struct agent_store **store, const struct agent_ports *ports,
@@ -119,6 +123,8 @@ void agent_free(struct agent **agent)
         return;
     agent_link_free(a);
     agent_openings_free(a);
+    agent_channels_free(a);
+    agent_groups_free(a);
     agent_views_free(a);
     agent_news_free(a);
     buf_wipe(&a->scratch);
@@ -150,6 +156,7 @@ static void start_over(struct agent *agent, enum err e)
     log_event(LOG_ERROR, "agent.store", "error=%s", err_name(e));
     agent_link_event(agent, LINK_GONE);
     agent_openings_free(agent);
+    agent_channels_free(agent);
     agent_store_begin(agent->store);
     profile_me_free(&agent->me.row);
     agent->broken = agent_me_load(agent);
@@ -167,6 +174,7 @@ enum err agent_leave(struct agent *agent)
 {
     enum err e;
 
+    agent_groups_prepare(agent); /* has words for others */
     agent_contact_prepare(agent);
     agent_rotations_prepare(agent);
     if (agent_is_up(agent))
@@ -202,9 +210,11 @@ void agent_send_all(struct agent *agent)
     if (agent->log_wanted)
         agent_log_ask(agent);
     agent_events_send(agent);
+    agent_groups_send(agent);
     agent_requests_send(agent);
     agent_sends(agent);
     agent_acks_send(agent);
+    agent_channels_acks_send(agent);
     agent_prekeys_ask(agent);
     agent_card_publish(agent); /* before requests that name it */
     agent_contact_ask(agent);
@@ -244,6 +254,7 @@ static void tick_later(struct agent *agent, uint64_t now)
         agent->ack_due_ms = NEVER;
         agent->hello_wanted = true;
     }
+    agent_channels_tick(agent);
     if (now >= agent->log_due_ms) {
         agent->log_due_ms = now + HOUR_MS;
         agent->log_wanted = agent->prekeys_wanted = true;
@@ -263,6 +274,7 @@ void agent_tick(struct agent *agent)
     agent_enter(agent);
     agent_link_tick(agent);
     tick_later(agent, now);
+    agent_groups_tick(agent);
     agent_leave(agent);
     if (now >= tidy_due_ms(agent)) {
         agent_store_tidy(agent->store, true);
@@ -298,6 +310,8 @@ uint64_t agent_next_tick_ms(const struct agent *agent)
     next = sooner(next, agent->log_due_ms);
     next = sooner(next, openings_next_ms(agent));
     next = sooner(next, agent_senders_next_ms(agent));
+    next = sooner(next, agent_groups_next_ms(agent));
+    next = sooner(next, agent_channels_next_ms(agent));
     if (!agent->ack_flying)
         next = sooner(next, agent->ack_due_ms);
     return next;

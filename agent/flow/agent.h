@@ -240,6 +240,7 @@ struct contact_request {
     uint8_t to[32];
     struct bytes body;
     bool live; /* a session of its own, idle after 30 min, answer needed within 300 s */
+    const uint8_t *id; /* 16 bytes, new; NULL: drawn here */
 };
 enum err agent_request(struct agent *agent, const struct contact_request *request,
                        uint8_t id[static 16]);

@@ -1,6 +1,7 @@
 /* Contact, as programs ask for it and answer it: request, requests, accept, reject. */
 #include "agent/flow/chain.h"
 #include "agent/flow/contact.h"
+#include "agent/flow/group.h"
 #include "agent/flow/outgoing.h"
 #include "agent/flow/rotate.h"
 #include "agent/flow/session.h"
@@ -82,6 +83,7 @@ enum err agent_requests_each(struct agent *agent,
         read_words(agent, &session, &plain, &info);
         each(ctx, &info);
     }
+    agent_group_requests_each(agent, each, ctx);
     buf_wipe(&plain);
     buf_free(&plain);
     return agent_store_failure(agent->store);
@@ -279,7 +281,10 @@ enum err agent_request(struct agent *agent, const struct contact_request *reques
         agent->look_queue = true;
         return leave(agent, ERR_OK);
     }
-    agent_random(agent, id, 16);
+    if (request->id)
+        memcpy(id, request->id, 16);
+    else
+        agent_random(agent, id, 16);
     agent_outgoing_introduce(agent, &peer, request->body, request->live, id);
     if (!request->live)
         agent_outgoing_seal_queue(agent, peer.peer_id);

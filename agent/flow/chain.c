@@ -2,6 +2,7 @@
 
 #include "agent/crypto/sign.h"
 #include "agent/flow/contact.h"
+#include "agent/flow/group.h"
 #include "agent/flow/incoming.h"
 #include "agent/flow/link.h"
 #include "agent/flow/outgoing.h"
@@ -245,6 +246,10 @@ void agent_event_answer(struct agent *agent, const struct agent_asked *asked, en
 {
     struct profile_session session;
 
+    if (agent_group_of(agent, asked->scope_id)) {
+        agent_group_event_answer(agent, asked, code, message);
+        return;
+    }
     if (!profile_session_get(agent->store, asked->scope_id, &session))
         return;
     if (code == ERR_OK) {
@@ -436,6 +441,10 @@ void agent_events_answer(struct agent *agent, const struct agent_asked *asked, e
     if (asked->scope_id == 0) {
         if (code == ERR_OK)
             adopt(agent, asked, message);
+        return;
+    }
+    if (agent_group_of(agent, asked->scope_id)) {
+        agent_group_events_answer(agent, asked, code, message);
         return;
     }
     if (profile_session_get(agent->store, asked->scope_id, &session)) {

@@ -2,6 +2,7 @@
 
 #include <fnmatch.h>
 
+#include "agent/flow/group.h"
 #include "agent/flow/rotate.h"
 #include "agent/store/alarms.h"
 #include "agent/store/log.h"
@@ -35,7 +36,7 @@ enum consent_verdict agent_consent_judge(const struct agent_settings *settings,
         return CONSENT_GIVE;
     if (facts->live)
         return CONSENT_HOLD;
-    if (facts->policy == POLICY_ACCEPTED || settings->consent == CONSENT_ANY)
+    if (facts->policy == POLICY_ACCEPTED || facts->leads || settings->consent == CONSENT_ANY)
         return CONSENT_GIVE;
     if (settings->consent == CONSENT_CIRCLE && facts->shares_circle)
         return CONSENT_GIVE;
@@ -49,6 +50,7 @@ enum consent_verdict agent_consent(struct agent *agent, const struct profile_pee
         = { .pin = peer->pin,
             .policy = peer->policy,
             .shares_circle = profile_circle_shared(agent->store, agent->me.row.id, peer->id),
+            .leads = agent_group_admin_of_mine(agent, peer->id),
             .agreed = agent_rotation_agreed(agent, session),
             .live = session->mode == MODE_LIVE,
             .name = peer->name };

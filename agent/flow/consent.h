@@ -14,6 +14,7 @@ struct consent_facts {
     enum peer_pin pin;
     enum peer_policy policy;
     bool shares_circle; /* judged from our own copy of the log */
+    bool leads;  /* it is owner or admin of a group that I have joined */
     bool agreed; /* it takes the place of a session, as was said in there */
     bool live; /* somebody waits at a screen: only what a person or accept_names says counts */
     const char *name; /* that the log binds; as our own pin has it */

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "agent/flow/chain.h"
+#include "agent/flow/group.h"
 #include "agent/flow/link.h"
 #include "agent/flow/outgoing.h"
 #include "agent/flow/rotate.h"
@@ -332,6 +333,10 @@ void agent_contact_answer(struct agent *agent, const struct agent_asked *asked, 
 {
     struct agent_opening *opening;
 
+    if (asked->peer_id == 0 && asked->scope_id != 0) {
+        agent_group_actor_answer(agent, asked, code, message);
+        return;
+    }
     if (asked->peer_id == 0) {
         agent_presence_answer(agent, asked, code, message);
         return;

@@ -30,8 +30,9 @@ struct agent_group {
     struct profile_group row;
     char name[NAME_MAX_LEN + 1]; /* what I call it; empty: not told yet */
     struct buf purpose;
-    uint8_t inviter[32];              /* who told the name */
-    uint64_t last_event_ms;           /* time of the newest event */
+    uint8_t inviter[32];      /* who told the name … */
+    uint8_t told_created[32]; /* … and of which group: digest of CREATED; zeroes: nobody */
+    uint64_t last_event_ms;   /* time of the newest event */
     struct agent_epoch_place *epochs; /* ascending, my unconfirmed ones too */
     size_t epoch_count, epoch_cap;
 
@@ -39,6 +40,7 @@ struct agent_group {
     uint64_t stored_seq;     /* it has all below */
     uint8_t stored_head[32]; /* digest of the event before that */
     uint64_t said_seq;       /* it says that it has all below */
+    uint64_t given_to;       /* what is below was confirmed once: the broker gets it again */
     bool compared;           /* on this connection: I know what it has */
     bool asked;              /* EVENTS or EVENT is on its way */
     bool wants_events;       /* the broker is said to have more */
@@ -48,8 +50,10 @@ struct agent_group {
     enum err refusal;
     struct buf batch;     /* events that came and wait for keys: packed list */
     uint32_t batch_count; /* of them */
-    struct buf strangers; /* 32 each: actors whose keys are asked for */
+    struct buf removal;   /* REMOVED of me, whose actor's key is not here */
+    struct buf strangers; /* 33 each: an actor whose key is wanted, enum stranger */
     size_t lookups;       /* LOOKUPs on their way */
+    bool gave_all;        /* on this connection: the broker did not know the group, it got it all */
     uint64_t unproven; /* an event below this was taken without its signature: its actor is revoked
                         * and nobody tells the key; a later signature must cover it */
 
@@ -61,9 +65,10 @@ struct agent_group {
 
     /* epochs that I owe as an admin; elapsed, 0: none */
     uint64_t epoch_due_ms;
-    uint64_t rekeyed_ms; /* elapsed: the last one made for a member who asked */
-    bool look_revoked;   /* is somebody in it revoked? */
-    uint64_t age_due_ms; /* elapsed: next look at age and number of messages */
+    uint64_t rekeyed_ms;    /* elapsed: the last one made for a member who asked */
+    uint64_t revoke_due_ms; /* elapsed */
+    bool look_revoked;      /* is somebody in it revoked? */
+    uint64_t age_due_ms;    /* elapsed: next look at age and number of messages */
 
     /* freshness */
     uint64_t beat_jitter_ms;

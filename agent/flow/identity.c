@@ -7,6 +7,7 @@
 #include "agent/crypto/dh.h"
 #include "agent/crypto/sign.h"
 #include "agent/flow/freeze.h"
+#include "agent/flow/group_mail.h"
 #include "agent/flow/link.h"
 #include "agent/flow/receipts.h"
 #include "agent/flow/sync.h"
@@ -522,8 +523,12 @@ static enum err take_streams(struct agent *agent, const struct wire_list *stream
     agent->link.waiting = 0;
     agent->link.last_position = 0;
     while (list_stream(&reader, &stream)) {
-        if (memcmp(stream.stream, mailbox, 16) != 0)
+        if (memcmp(stream.stream, mailbox, 16) != 0) {
+            enum err e = agent_channel_told(agent, &stream);
+            if (e != ERR_OK)
+                return e;
             continue;
+        }
         if (cursor_is_ahead(agent, stream.cursor)) {
             agent_freeze(agent, 0, 0, "mail was confirmed that this profile does not know");
             return ERR_ROLLBACK;

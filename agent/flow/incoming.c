@@ -3,8 +3,10 @@
 #include <sodium.h>
 
 #include "agent/flow/chain.h"
+#include "agent/flow/channel.h"
 #include "agent/flow/delivery.h"
 #include "agent/flow/freeze.h"
+#include "agent/flow/group_mail.h"
 #include "agent/flow/link.h"
 #include "agent/flow/receipts.h"
 #include "agent/flow/rotate.h"
@@ -170,6 +172,8 @@ static void take_envelope(struct agent *agent, const struct profile_session *ses
         profile_session_heard(agent->store, session->session_id, agent_now(agent));
     } else if (envelope.kind == ENVELOPE_ROTATE) {
         agent_rotation_said(agent, session, envelope.body);
+    } else {
+        agent_group_control(agent, session, &envelope);
     }
 }
 
@@ -385,9 +389,12 @@ static void take_event(struct agent *agent, struct bytes part)
     taken.preimage = bytes_of(part.at, EVENT_SIZE);
     taken.sig = part.at + EVENT_SIZE;
     taken.body = bytes_of(part.at + EVENT_SIZE + 64, part.len - EVENT_SIZE - 64);
-    if (event_parse(taken.preimage, &event) == ERR_OK && event.scope == SCOPE_SESSION
-        && profile_scope_find(agent->store, event.id, &scope)
-        && profile_session_get(agent->store, scope.scope_id, &session))
+    if (event_parse(taken.preimage, &event) != ERR_OK)
+        return;
+    if (event.scope == SCOPE_GROUP)
+        agent_group_event_item(agent, &taken);
+    else if (profile_scope_find(agent->store, event.id, &scope)
+             && profile_session_get(agent->store, scope.scope_id, &session))
         agent_session_event(agent, &session, &taken);
 }
 
@@ -486,7 +493,11 @@ void agent_deliver(struct agent *agent, struct bytes head, const struct message 
     static const uint8_t mailbox[16];
     size_t done = 0;
 
-    if (!agent_is_up(agent) || memcmp(message->stream, mailbox, 16) != 0)
+    if (memcmp(message->stream, mailbox, 16) != 0) {
+        agent_channel_deliver(agent, head, message, parts, count);
+        return;
+    }
+    if (!agent_is_up(agent))
         return;
     if (!agent->deliveries) {
         done = take_items(agent, message, parts, count, 0);
@@ -496,7 +507,7 @@ void agent_deliver(struct agent *agent, struct bytes head, const struct message 
     agent_delivery_keep(&agent->deliveries, head, parts, count, done);
 }
 
-void agent_incoming_resume(struct agent *agent)
+static void resume(struct agent *agent)
 {
     while (agent->deliveries) {
         struct agent_delivery *delivery = agent->deliveries;
@@ -512,9 +523,16 @@ void agent_incoming_resume(struct agent *agent)
     }
 }
 
+void agent_incoming_resume(struct agent *agent)
+{
+    resume(agent);
+    agent_channels_resume(agent);
+}
+
 void agent_incoming_forget(struct agent *agent)
 {
     agent_deliveries_drop(&agent->deliveries);
+    agent_channels_forget(agent);
     agent->delivered_to = 0;
     agent->early_position = 0;
     agent->unacked = 0;

@@ -2,6 +2,8 @@
 
 #include <stdlib.h>
 
+#include "agent/flow/channel.h"
+#include "agent/flow/group.h"
 #include "agent/flow/identity.h"
 #include "agent/flow/incoming.h"
 #include "agent/flow/outgoing.h"
@@ -75,6 +77,7 @@ bool agent_is_caught_up(const struct agent *agent)
     const struct agent_conn *link = &agent->link;
 
     return agent_is_up(agent) && !agent->log_asked && !agent->deliveries
+           && agent_channels_caught_up(agent)
            && (link->waiting == 0 || agent->delivered_to >= link->last_position);
 }
 
@@ -100,6 +103,7 @@ static void forget_connection(struct agent *agent)
     forget_asked(agent);
     agent_outgoing_forget(agent);
     agent_incoming_forget(agent);
+    agent_groups_forget(agent);
     agent->log_asked = false;
     agent->prekeys_asked = false;
     agent->card_asked = false;
@@ -260,6 +264,8 @@ void agent_go_online(struct agent *agent)
     link->leaving = false;
     if (agent->frozen)
         agent_link_refuse(agent, ERR_ROLLBACK);
+    if (agent->me.revoked)
+        agent_link_refuse(agent, ERR_CERT_REVOKED); /* nobody need wait for a connection */
     if (link->state == STATE_DOWN && link->due_ms == NEVER && !agent->me.revoked)
         link->due_ms = agent_elapsed(agent);
 }

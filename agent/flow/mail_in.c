@@ -1,4 +1,5 @@
 /* Mail in, as programs see it: list, take, settle, find; and threads of both ways. */
+#include "agent/flow/group.h"
 #include "agent/flow/link.h"
 #include "agent/flow/views.h"
 #include "agent/store/acks.h"
@@ -10,7 +11,7 @@
 /* ------------------------------------------------------------------ one message */
 
 static void describe_in(struct agent *agent, const struct profile_in *row, char name[static 65],
-                        struct buf *plain, struct incoming_info *out)
+                        char group[static 65], struct buf *plain, struct incoming_info *out)
 {
     static const enum incoming_state states[] = { IN_HELD, IN_NEW, IN_HANDED, IN_DONE, IN_FAILED };
     struct profile_peer peer = { 0 };
@@ -35,8 +36,13 @@ static void describe_in(struct agent *agent, const struct profile_in *row, char 
     }
     memcpy(name, peer.name, sizeof peer.name);
     out->from = bytes_of_text(name);
-    if (profile_session_get(agent->store, row->scope_id, &session))
+    if (profile_session_get(agent->store, row->scope_id, &session)) {
         memcpy(out->session, session.id, 16);
+    } else if (agent_group_label(agent, row->scope_id, out->group, group)) {
+        out->has_group = true;
+        out->group_name = bytes_of_text(group);
+        memcpy(out->session, out->group, 16);
+    }
     out->media_type = out->body = bytes_of("", 0);
     if (!profile_in_message(agent->store, row->inbox_id, plain)
         || envelope_decode(buf_bytes(plain), &envelope) != ERR_OK)
@@ -61,7 +67,7 @@ enum err agent_incoming_get(struct agent *agent, const uint8_t id[static 16],
     buf_wipe(&views->in);
     if (!profile_in_find(agent->store, id, &row))
         return ERR_NOT_FOUND;
-    describe_in(agent, &row, views->from, &views->in, out);
+    describe_in(agent, &row, views->from, views->from_group, &views->in, out);
     out->position = profile_ack_position(agent->store, row.scope_id, row.peer_id, row.seq);
     return agent_store_failure(agent->store);
 }
@@ -90,14 +96,19 @@ static bool of_session(struct agent *agent, const struct incoming_filter *filter
            && !is_skipped(filter->but, filter->but_count, session.id);
 }
 
+/* Said in one of the groups, or outside of groups by one of the agents. */
 static bool is_from(struct agent *agent, const struct incoming_filter *filter,
                     const struct profile_in *row)
 {
+    const struct agent_group *group;
     struct profile_peer peer;
 
-    if (!filter->from)
+    if (!filter->from && !filter->groups)
         return true;
-    if (!profile_peer_get(agent->store, row->peer_id, &peer))
+    group = agent_group_of(agent, row->scope_id);
+    if (group)
+        return filter->groups && is_skipped(filter->groups, filter->group_count, group->row.id);
+    if (!filter->from || !profile_peer_get(agent->store, row->peer_id, &peer))
         return false;
     for (size_t i = 0; i < filter->from_count; i++)
         if (memcmp(filter->from[i], peer.id, 32) == 0)
@@ -150,7 +161,7 @@ enum err agent_inbox_each(struct agent *agent, const struct incoming_filter *fil
 {
     struct profile_in row;
     struct buf plain = { 0 };
-    char name[65];
+    char name[65], group[65];
     int64_t after = filter->newest ? before_newest(agent, filter) : 0;
 
     while (filter->done ? profile_in_next(agent->store, after, &row)
@@ -159,7 +170,7 @@ enum err agent_inbox_each(struct agent *agent, const struct incoming_filter *fil
         after = row.inbox_id;
         if (!fits(agent, filter, &row))
             continue;
-        describe_in(agent, &row, name, &plain, &info);
+        describe_in(agent, &row, name, group, &plain, &info);
         each(ctx, &info);
         buf_wipe(&plain);
     }
@@ -182,7 +193,7 @@ enum err agent_take(struct agent *agent, const struct incoming_filter *filter,
         if (!fits(agent, filter, &row) || is_skipped(skip, skip_count, row.msg_id))
             continue;
         buf_wipe(&views->in);
-        describe_in(agent, &row, views->from, &views->in, out);
+        describe_in(agent, &row, views->from, views->from_group, &views->in, out);
         agent_enter(agent);
         profile_in_handed(agent->store, row.inbox_id, agent_now(agent));
         e = agent_leave(agent);

@@ -1,9 +1,13 @@
 /* Mail out, as programs see it: queue a message, and what has become of it. */
+#include <stdlib.h>
+
 #include "agent/flow/contact.h"
+#include "agent/flow/group_mail.h"
 #include "agent/flow/link.h"
 #include "agent/flow/outgoing.h"
 #include "agent/flow/verify.h"
 #include "agent/flow/views.h"
+#include "agent/store/chains.h"
 #include "agent/store/dead.h"
 #include "agent/store/log.h"
 #include "agent/store/scopes.h"
@@ -29,7 +33,7 @@ static enum err may_send(struct agent *agent, const struct send_request *request
     return agent_may_write(agent, peer);
 }
 
-static bool outbox_full(struct agent *agent)
+bool agent_outbox_full(struct agent *agent)
 {
     struct profile_out_counts counts;
 
@@ -48,8 +52,8 @@ static bool exists(struct agent *agent, const uint8_t id[static 16])
     return profile_out_find(agent->store, id, &row) || profile_dead_find(agent->store, id, &dead);
 }
 
-static void thread_of(struct agent *agent, const struct send_request *request,
-                      const uint8_t id[static 16], uint8_t thread[static 16])
+void agent_thread_of(struct agent *agent, const struct send_request *request,
+                     const uint8_t id[static 16], uint8_t thread[static 16])
 {
     struct profile_in in;
     struct profile_out out;
@@ -102,7 +106,7 @@ static void queue_message(struct agent *agent, const struct send_request *reques
         row.live = true;
     }
     memcpy(row.msg_id, id, 16);
-    thread_of(agent, request, id, row.thread);
+    agent_thread_of(agent, request, id, row.thread);
     if (request->has_reply_to)
         envelope.reply_to = request->reply_to;
     if (!envelope.body.at)
@@ -123,7 +127,7 @@ enum err agent_outgoing_allowed(struct agent *agent, const uint8_t to[static 32]
 
     memcpy(request.to, to, 32);
     e = may_send(agent, &request, peer);
-    return e == ERR_OK && outbox_full(agent) ? ERR_QUOTA : e;
+    return e == ERR_OK && agent_outbox_full(agent) ? ERR_QUOTA : e;
 }
 
 void agent_outgoing_introduce(struct agent *agent, const struct profile_peer *peer,
@@ -169,10 +173,17 @@ enum err agent_send(struct agent *agent, const struct send_request *request, uin
         memcpy(id, request->id, 16);
         return agent_leave(agent);
     }
+    if (request->group) {
+        e = agent_group_mail_queue(agent, request, id);
+        if (e == ERR_OK)
+            return agent_leave(agent);
+        agent_store_rollback(agent->store);
+        return e;
+    }
     e = may_send(agent, request, &peer);
     if (e == ERR_OK && request->session)
         e = find_live(agent, request, &peer, &session);
-    if (e == ERR_OK && outbox_full(agent))
+    if (e == ERR_OK && agent_outbox_full(agent))
         e = ERR_QUOTA;
     if (e != ERR_OK) {
         agent_store_rollback(agent->store);
@@ -243,10 +254,30 @@ static bool is_asked(struct agent *agent, const struct profile_session *session)
            && first.state == OUTBOX_ACCEPTED;
 }
 
+static enum outgoing_waits group_waits_for(struct agent *agent, const struct profile_out *row)
+{
+    const struct agent_group *group = agent_group_of(agent, row->group_id);
+    const struct agent_sender *sender = agent_sender_of(agent, row->group_id);
+
+    if (row->state == OUTBOX_DELIVERED)
+        return WAITS_FOR_NOTHING;
+    if (row->state == OUTBOX_ACCEPTED)
+        return WAITS_FOR_RECIPIENT;
+    if (!agent->me.row.enrolled)
+        return WAITS_FOR_APPROVAL;
+    if (!agent_is_up(agent) || !group)
+        return WAITS_FOR_BROKER;
+    if (row->state == OUTBOX_SEALED)
+        return sender && sender->refused_epoch ? WAITS_FOR_EPOCH : WAITS_FOR_BROKER;
+    return agent_group_may_seal(agent, group) ? WAITS_FOR_BROKER : WAITS_FOR_EPOCH;
+}
+
 static enum outgoing_waits waits_for(struct agent *agent, const struct profile_out *row)
 {
     struct profile_session session;
 
+    if (row->group_id)
+        return group_waits_for(agent, row);
     if (row->state == OUTBOX_DELIVERED)
         return WAITS_FOR_NOTHING;
     if (!agent->me.row.enrolled)
@@ -254,8 +285,7 @@ static enum outgoing_waits waits_for(struct agent *agent, const struct profile_o
     if (row->state == OUTBOX_QUEUED) {
         bool has = row->scope_id
                        ? profile_session_get(agent->store, row->scope_id, &session)
-                       : !row->live
-                             && !profile_session_active(agent->store, row->peer_id, &session)
+                       : !row->live && !profile_session_active(agent->store, row->peer_id, &session)
                              && profile_session_asked(agent->store, row->peer_id, &session);
         return has && is_asked(agent, &session) ? WAITS_FOR_CONSENT : WAITS_FOR_BROKER;
     }
@@ -272,7 +302,8 @@ static void last_refusal(struct agent *agent, const struct profile_out *row,
 {
     const struct agent_sender *sender
         = row->scope_id ? agent_sender_of(agent, row->scope_id) : NULL;
-    const struct agent_opening *opening = agent_opening_of(agent, row->peer_id, row->live);
+    const struct agent_opening *opening
+        = row->group_id ? NULL : agent_opening_of(agent, row->peer_id, row->live);
 
     if (row->state > OUTBOX_SEALED)
         return;
@@ -300,6 +331,38 @@ static void describe_envelope(struct bytes plain, struct outgoing_info *out)
     }
 }
 
+/* To whom, by name; of a group how many have it. */
+static void describe_to(struct agent *agent, int64_t peer_id, int64_t group_id,
+                        char name[static 65], struct outgoing_info *out)
+{
+    struct profile_peer peer = { 0 };
+
+    name[0] = '\0';
+    if (group_id) {
+        out->has_group = agent_group_label(agent, group_id, out->group, name);
+    } else if (profile_peer_get(agent->store, peer_id, &peer)) {
+        memcpy(out->to_aid, peer.id, 32);
+        memcpy(name, peer.name, sizeof peer.name);
+    }
+    out->to = bytes_of_text(name);
+}
+
+/* Nobody can tell of a large group that all have it, and of a small one not before they say so. */
+static void describe_delivery(struct agent *agent, const struct profile_out *row,
+                              struct outgoing_info *out)
+{
+    out->recipients = row->recipients;
+    if (!row->group_id) {
+        out->delivered_to = row->state == OUTBOX_DELIVERED;
+        return;
+    }
+    out->delivered_to = profile_signed_count(agent->store, row->outbox_id);
+    if (row->state == OUTBOX_DELIVERED && out->delivered_to < out->recipients) {
+        out->state = OUT_STORED;
+        out->delivered_ms = 0;
+    }
+}
+
 static void describe_out(struct agent *agent, const struct profile_out *row, char name[static 65],
                          struct buf *plain, struct outgoing_info *out)
 {
@@ -307,7 +370,6 @@ static void describe_out(struct agent *agent, const struct profile_out *row, cha
                                                   [OUTBOX_SEALED] = OUT_QUEUED,
                                                   [OUTBOX_ACCEPTED] = OUT_STORED,
                                                   [OUTBOX_DELIVERED] = OUT_DELIVERED };
-    struct profile_peer peer = { 0 };
     struct profile_session session;
 
     *out = (struct outgoing_info){ .state = states[row->state],
@@ -322,11 +384,10 @@ static void describe_out(struct agent *agent, const struct profile_out *row, cha
     memcpy(out->id, row->msg_id, 16);
     memcpy(out->thread, row->thread, 16);
     memcpy(out->digest, row->digest, 32);
-    if (profile_peer_get(agent->store, row->peer_id, &peer))
-        memcpy(out->to_aid, peer.id, 32);
-    memcpy(name, peer.name, sizeof peer.name);
-    out->to = bytes_of_text(name);
-    if (row->scope_id && profile_session_get(agent->store, row->scope_id, &session)) {
+    describe_to(agent, row->peer_id, row->group_id, name, out);
+    describe_delivery(agent, row, out);
+    if (!row->group_id && row->scope_id
+        && profile_session_get(agent->store, row->scope_id, &session)) {
         out->has_session = true;
         memcpy(out->session, session.id, 16);
     }
@@ -339,10 +400,10 @@ static void describe_out(struct agent *agent, const struct profile_out *row, cha
 static void describe_dead(struct agent *agent, const struct profile_dead *dead,
                           char name[static 65], struct buf *plain, struct outgoing_info *out)
 {
-    struct profile_peer peer = { 0 };
     struct profile_session session;
 
-    *out = (struct outgoing_info){ .state = dead->reason == DEAD_EXPIRED   ? OUT_EXPIRED
+    *out = (struct outgoing_info){ .recipients = 1,
+                                   .state = dead->reason == DEAD_EXPIRED   ? OUT_EXPIRED
                                             : dead->reason == DEAD_DROPPED ? OUT_DROPPED
                                                                            : OUT_REFUSED,
                                    .reason = reason_word(dead->reason),
@@ -354,11 +415,9 @@ static void describe_dead(struct agent *agent, const struct profile_dead *dead,
                                    .seq = dead->seq };
     memcpy(out->id, dead->msg_id, 16);
     memcpy(out->digest, dead->digest, 32);
-    if (profile_peer_get(agent->store, dead->peer_id, &peer))
-        memcpy(out->to_aid, peer.id, 32);
-    memcpy(name, peer.name, sizeof peer.name);
-    out->to = bytes_of_text(name);
-    if (dead->scope_id && profile_session_get(agent->store, dead->scope_id, &session)) {
+    describe_to(agent, dead->peer_id, dead->group_id, name, out);
+    if (!dead->group_id && dead->scope_id
+        && profile_session_get(agent->store, dead->scope_id, &session)) {
         out->has_session = true;
         memcpy(out->session, session.id, 16);
     }
@@ -382,6 +441,86 @@ enum err agent_outgoing_get(struct agent *agent, const uint8_t id[static 16],
         describe_dead(agent, &dead, views->name, &views->out, out);
     else
         return ERR_NOT_FOUND;
+    return agent_store_failure(agent->store);
+}
+
+/* ------------------------------------------------------------------ who has signed */
+
+struct signers {
+    struct agent *agent;
+    const struct agent_group *group;
+    const struct profile_out *row;
+    struct signed_info *list;
+    char (*names)[NAME_MAX_LEN + 1];
+    size_t count, cap;
+};
+
+static void add_signer(struct signers *signers, const struct profile_peer *peer)
+{
+    struct signed_info *info;
+
+    for (size_t i = 0; i < signers->count; i++)
+        if (memcmp(signers->list[i].aid, peer->id, 32) == 0)
+            return;
+    if (signers->count == signers->cap) {
+        signers->cap = signers->cap ? 2 * signers->cap : 16;
+        signers->list = mem_resize(signers->list, signers->cap * sizeof *signers->list);
+        signers->names = mem_resize(signers->names, signers->cap * sizeof *signers->names);
+    }
+    info = &signers->list[signers->count];
+    *info = (struct signed_info){
+        .at_ms = profile_signed_at(signers->agent->store, signers->row->outbox_id, peer->peer_id)
+    };
+    memcpy(info->aid, peer->id, 32);
+    memcpy(signers->names[signers->count++], peer->name, sizeof peer->name);
+}
+
+static int by_name(const void *a, const void *b)
+{
+    const struct signed_info *one = a, *other = b;
+
+    return strcmp((const char *)one->name.at, (const char *)other->name.at);
+}
+
+/* Those who have signed, whether they are members still or not; and members who could have. */
+static void gather_signers(struct signers *signers)
+{
+    struct agent *agent = signers->agent;
+    int64_t outbox_id = signers->row->outbox_id, after = 0;
+    struct profile_peer peer;
+
+    while ((after = profile_signed_next(agent->store, outbox_id, after)) != 0)
+        if (profile_peer_get(agent->store, after, &peer))
+            add_signer(signers, &peer);
+    for (size_t i = 0; signers->group && i < signers->group->chain.count
+                       && signers->count < signers->row->recipients;
+         i++) {
+        const struct group_member *member = &signers->group->chain.members[i];
+        if (member->joined && memcmp(member->aid, agent->me.row.id, 32) != 0
+            && profile_peer_find(agent->store, member->aid, &peer))
+            add_signer(signers, &peer);
+    }
+    for (size_t i = 0; i < signers->count; i++)
+        signers->list[i].name = bytes_of_text(signers->names[i]);
+    if (signers->count > 1)
+        qsort(signers->list, signers->count, sizeof *signers->list, by_name);
+}
+
+enum err agent_signed_each(struct agent *agent, const uint8_t id[static 16],
+                           void (*each)(void *ctx, const struct signed_info *info), void *ctx)
+{
+    struct signers signers = { .agent = agent };
+    struct profile_out row;
+
+    if (!profile_out_find(agent->store, id, &row) || !row.group_id)
+        return ERR_NOT_FOUND;
+    signers.row = &row;
+    signers.group = agent_group_of(agent, row.group_id);
+    gather_signers(&signers);
+    for (size_t i = 0; i < signers.count; i++)
+        each(ctx, &signers.list[i]);
+    free(signers.list);
+    free(signers.names);
     return agent_store_failure(agent->store);
 }
 

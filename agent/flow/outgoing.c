@@ -263,6 +263,40 @@ bool agent_outgoing_control(struct agent *agent, const struct profile_session *s
     return queue_control(agent, session, peer, &envelope, expires_ms, row);
 }
 
+bool agent_outgoing_is_bound(uint8_t kind)
+{
+    return kind == ENVELOPE_ACCEPT || kind == ENVELOPE_ROTATE || kind == ENVELOPE_HEARTBEAT;
+}
+
+void agent_outgoing_tell(struct agent *agent, const struct profile_peer *peer, uint8_t kind,
+                         struct bytes body, uint64_t expires_ms)
+{
+    uint8_t id[16];
+    struct envelope envelope = { .kind = kind,
+                                 .msg_id = id,
+                                 .ts_ms = agent_now(agent),
+                                 .schema_version = ENVELOPE_SCHEMA_VERSION,
+                                 .body = body };
+    struct profile_out row = { .peer_id = peer->peer_id,
+                               .kind = kind,
+                               .created_ms = agent_now(agent),
+                               .expires_ms = expires_ms };
+    struct profile_session session;
+    struct buf plain = { 0 };
+
+    agent_random(agent, id, sizeof id);
+    memcpy(row.msg_id, id, sizeof row.msg_id);
+    memcpy(row.thread, id, sizeof row.thread);
+    envelope_encode(&plain, &envelope);
+    profile_out_add(agent->store, &row, buf_bytes(&plain));
+    buf_wipe(&plain);
+    buf_free(&plain);
+    if (profile_session_active(agent->store, peer->peer_id, &session))
+        agent_outgoing_seal_queue(agent, peer->peer_id);
+    else
+        agent->look_queue = true;
+}
+
 bool agent_outgoing_rotate(struct agent *agent, const struct profile_session *session,
                            const struct profile_peer *peer, const uint8_t sid[static 16],
                            const uint8_t id[static 16], uint64_t expires_ms,
@@ -295,6 +329,7 @@ void agent_outgoing_settled(struct agent *agent, int64_t scope_id)
         profile_scope_receipted(agent->store, scope_id, row.seq - 1);
     else
         profile_scope_receipted(agent->store, scope_id, scope.next_seq - 1);
+    /* A group's window moves with the acceptance. */
     if (profile_session_get(agent->store, scope_id, &session) && session.state == SESSION_ACTIVE)
         agent_outgoing_seal_session(agent, &session);
 }

@@ -3,6 +3,8 @@
 #include <stdlib.h>
 
 #include "agent/crypto/sign.h"
+#include "agent/flow/channel.h"
+#include "agent/flow/group_mail.h"
 #include "agent/flow/link.h"
 #include "agent/store/alarms.h"
 #include "agent/store/peers.h"
@@ -97,8 +99,8 @@ void agent_ack_plan(struct ack_plan *plan, const struct profile_ack *rows, size_
 
 /* ------------------------------------------------------------------ ACK */
 
-static bool sign_receipt(struct agent *agent, struct planned_receipt *planned,
-                         struct list_maker *list)
+bool agent_receipt_sign(struct agent *agent, struct planned_receipt *planned,
+                        struct list_maker *list)
 {
     struct receipt receipt = { .status = planned->status,
                                .from = planned->from,
@@ -132,7 +134,7 @@ static bool send_plan(struct agent *agent, struct ack_plan *plan, uint64_t curso
     bool good = true;
 
     for (size_t i = 0; i < plan->count && good; i++)
-        good = sign_receipt(agent, &plan->receipt[i], &receipts);
+        good = agent_receipt_sign(agent, &plan->receipt[i], &receipts);
     if (good) {
         MESSAGE_SET(&message, stream, mailbox);
         MESSAGE_SET(&message, after, cursor);
@@ -176,6 +178,7 @@ void agent_acks_send(struct agent *agent)
 
 void agent_acks_hurry(struct agent *agent)
 {
+    agent_channels_hurry(agent);
     if (agent->ack_due_ms == UINT64_MAX || agent->ack_flying || agent->ack_stuck)
         return;
     agent->ack_due_ms = agent_elapsed(agent);
@@ -185,7 +188,10 @@ void agent_acks_hurry(struct agent *agent)
 void agent_ack_answer(struct agent *agent, const struct agent_asked *asked, enum err code,
                       const struct message *message)
 {
-    (void)asked;
+    if (asked->scope_id) {
+        agent_channel_ack_answer(agent, asked, code, message);
+        return;
+    }
     agent->ack_flying = false;
     switch (err_retry(code)) {
     case RETRY_FIX:
@@ -197,11 +203,11 @@ void agent_ack_answer(struct agent *agent, const struct agent_asked *asked, enum
         } else if (code == ERR_RECEIPT && agent->ack_refusals++ == 0) {
             agent->hello_wanted = true; /* what was delivered and what the broker counts differ */
         } else if (code == ERR_RECEIPT) {
-            /* Somebody errs or lies: told, and begun anew at leisure; no mail is taken meanwhile. */
+            /* Somebody errs or lies: told, and begun anew at leisure; no mail is taken meanwhile.
+             */
             log_event(LOG_ERROR, "ack.refused_again", "error=%s", err_name(code));
             agent->ack_stuck = true;
-            agent->ack_due_ms
-                = agent_elapsed(agent) + agent_backoff(agent, agent->ack_refusals);
+            agent->ack_due_ms = agent_elapsed(agent) + agent_backoff(agent, agent->ack_refusals);
         }
         return;
     case RETRY_SAME:

@@ -1,6 +1,8 @@
 /* What others signed for, and what the broker says of frames that ended otherwise. */
+#include "agent/flow/channel.h"
 #include "agent/flow/contact.h"
 #include "agent/flow/envelope.h"
+#include "agent/flow/group_mail.h"
 #include "agent/flow/outgoing.h"
 #include "agent/flow/receipts.h"
 #include "agent/flow/session.h"
@@ -51,7 +53,10 @@ static enum err check_range(struct agent *agent, int64_t scope_id, const struct 
 /* The recipient has it after all: the dead letter is withdrawn. */
 static void withdraw(struct agent *agent, const struct profile_dead *dead)
 {
+    struct agent_group *group = dead->group_id ? agent_group_of(agent, dead->group_id) : NULL;
     struct profile_out row = { .peer_id = dead->peer_id,
+                               .group_id = dead->group_id,
+                               .recipients = group ? group->chain.joined - 1 : 1,
                                .scope_id = dead->scope_id,
                                .seq = dead->seq,
                                .created_ms = dead->created_ms,
@@ -93,7 +98,9 @@ static void settle(struct agent *agent, const struct profile_session *session, u
         return;
     if (status == RECEIPT_DELIVERED)
         profile_out_delivered(agent->store, row.outbox_id, now);
-    else if (row.kind > ENVELOPE_INTRO)
+    else if (row.kind > ENVELOPE_INTRO
+             && (agent_outgoing_is_bound(row.kind) || status != RECEIPT_REFUSED
+                 || session->state != SESSION_ROTATED))
         profile_out_remove(agent->store, row.outbox_id);
     else if (status == RECEIPT_REFUSED && session->state == SESSION_ROTATED)
         profile_out_queue_again(agent->store, row.outbox_id, false);
@@ -126,28 +133,62 @@ static void take_receipt(struct agent *agent, const struct profile_session *sess
     agent->changed = true;
 }
 
+/* A member has opened a message of mine; he may have left since. */
+static void take_group_receipt(struct agent *agent, const struct agent_group *group,
+                               const struct receipt *receipt)
+{
+    struct profile_dead dead;
+    enum err e = check_range(agent, group->group_id, receipt);
+
+    if (e == ERR_RECEIPT)
+        profile_alarm_add(agent->store, "undecryptable", 0, group->group_id,
+                          "A2A_RECEIPT: signed for other frames than ours", agent_now(agent));
+    if (e != ERR_OK || receipt->status != RECEIPT_DELIVERED)
+        return;
+    for (uint64_t seq = receipt->from; seq <= receipt->to; seq++)
+        if (profile_dead_at(agent->store, group->group_id, seq, &dead))
+            withdraw(agent, &dead);
+    agent_group_receipt(agent, receipt);
+}
+
+/* Whose word is it, if he may have one on this scope? */
+static bool find_signer(struct agent *agent, const struct receipt *receipt,
+                        const struct profile_session *session, const struct agent_group *group,
+                        struct profile_peer *peer)
+{
+    if (group)
+        return profile_peer_find(agent->store, receipt->recipient, peer) && peer->known;
+    return profile_peer_get(agent->store, session->peer_id, peer)
+           && memcmp(receipt->recipient, peer->id, 32) == 0;
+}
+
 void agent_receipt_item(struct agent *agent, struct bytes item)
 {
     struct bytes preimage = bytes_of(item.at, RECEIPT_SIZE);
     struct profile_scope scope;
     struct profile_session session;
     struct profile_peer peer;
+    struct agent_group *group;
     struct receipt receipt;
 
     if (item.len != RECEIPT_SIZE + 64 || receipt_parse(preimage, &receipt) != ERR_OK
         || receipt.status < RECEIPT_DELIVERED || receipt.status > RECEIPT_TOMBSTONE
         || memcmp(receipt.sender, agent->me.row.id, 32) != 0
-        || !profile_scope_find(agent->store, receipt.scope, &scope)
-        || !profile_session_get(agent->store, scope.scope_id, &session)
-        || !profile_peer_get(agent->store, session.peer_id, &peer)
-        || memcmp(receipt.recipient, peer.id, 32) != 0)
+        || !profile_scope_find(agent->store, receipt.scope, &scope))
+        return;
+    group = agent_group_of(agent, scope.scope_id);
+    if ((!group && !profile_session_get(agent->store, scope.scope_id, &session))
+        || !find_signer(agent, &receipt, &session, group, &peer))
         return;
     if (receipt_verify(preimage, &receipt, item.at + RECEIPT_SIZE, peer.identity_key) != ERR_OK) {
         profile_alarm_add(agent->store, "undecryptable", peer.peer_id, scope.scope_id,
                           "A2A_RECEIPT: a forged receipt", agent_now(agent));
         return;
     }
-    take_receipt(agent, &session, &receipt);
+    if (group)
+        take_group_receipt(agent, group, &receipt);
+    else
+        take_receipt(agent, &session, &receipt);
 }
 
 /* ------------------------------------------------------------------ notices */
@@ -166,19 +207,23 @@ static void request_ended(struct agent *agent, const struct profile_session *ses
 void agent_notice_item(struct agent *agent, struct bytes item)
 {
     struct profile_scope scope;
-    struct profile_session session;
+    struct profile_session session = { 0 };
     struct profile_out row;
     struct notice notice;
 
     if (notice_parse(item, &notice) != ERR_OK || memcmp(notice.sender, agent->me.row.id, 32) != 0
         || !profile_scope_find(agent->store, notice.scope, &scope)
-        || !profile_session_get(agent->store, scope.scope_id, &session)
         || !profile_out_at(agent->store, scope.scope_id, notice.seq, &row)
+        || (!row.group_id && !profile_session_get(agent->store, scope.scope_id, &session))
         || memcmp(row.digest, notice.frame_digest, 32) != 0 || row.state == OUTBOX_DELIVERED)
         return;
-    log_event(LOG_INFO, "notice", "session=%s seq=%llu reason=%u", log_id(session.id),
+    log_event(LOG_INFO, "notice", "scope=%s seq=%llu reason=%u", log_id(scope.id),
               (unsigned long long)notice.seq, (unsigned)notice.reason);
     agent->changed = true;
+    if (row.group_id && (notice.reason != NOTICE_DAMAGED || row.damaged + 1 >= DAMAGED_MAX)) {
+        agent_group_notice(agent, &row, notice.reason);
+        return;
+    }
     if (row.kind > ENVELOPE_INTRO) {
         profile_out_remove(agent->store, row.outbox_id);
         if (session.state == SESSION_ASKED) {

@@ -230,6 +230,16 @@ static bool is_needed(struct agent *agent, const struct profile_peer *peer, bool
            && first_queued(agent, peer->peer_id, live, row);
 }
 
+/* Agents' own words are not for strangers: the first is that somebody wants to be let in. */
+static bool introduce(struct agent *agent, const struct profile_peer *peer, struct profile_out *row)
+{
+    uint8_t id[16];
+
+    agent_random(agent, id, sizeof id);
+    agent_outgoing_introduce(agent, peer, bytes_of("", 0), false, id);
+    return profile_out_find(agent->store, id, row);
+}
+
 enum err agent_session_open(struct agent *agent, const struct profile_peer *peer,
                             const struct credential *cred, const struct agent_opening *opening)
 {
@@ -250,6 +260,8 @@ enum err agent_session_open(struct agent *agent, const struct profile_peer *peer
         return e;
     if ((suite = choose_suite(agent, &cred->card)) == 0)
         return ERR_UNSUPPORTED;
+    if (!opening->rotates && row.kind > ENVELOPE_INTRO && !introduce(agent, peer, &row))
+        return ERR_STORE;
     return opening->rotates ? rotate_with(agent, peer, cred, &bundle, &old, suite)
                             : open_with(agent, peer, cred, &bundle, &row, suite);
 }

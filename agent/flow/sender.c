@@ -2,6 +2,8 @@
 #include <stdlib.h>
 
 #include "agent/flow/chain.h"
+#include "agent/flow/channel.h"
+#include "agent/flow/freeze.h"
 #include "agent/flow/link.h"
 #include "agent/flow/outgoing.h"
 #include "agent/flow/session.h"
@@ -45,12 +47,20 @@ void agent_sender_synced(struct agent *agent, int64_t scope_id, uint64_t stored)
 {
     struct profile_session session = { 0 };
     struct agent_sender *sender = sender_make(agent, scope_id);
+    const struct agent_group *group = agent_group_of(agent, scope_id);
 
-    profile_session_get(agent->store, scope_id, &session);
-    memcpy(sender->sid, session.id, 16);
     sender->acc = stored;
     sender->transmit = stored + 1;
     sender->stopped = sender->idle = false;
+    sender->group = group != NULL;
+    if (group) {
+        memcpy(sender->sid, group->row.id, 16);
+        sender->ended = group->row.state != PROFILE_GROUP_JOINED;
+        sender->held = agent_chain_waits(agent, scope_id);
+        return;
+    }
+    profile_session_get(agent->store, scope_id, &session);
+    memcpy(sender->sid, session.id, 16);
     sender->held = agent_chain_waits(agent, scope_id);
     sender->ended = session.state != SESSION_ACTIVE;
 }
@@ -113,6 +123,13 @@ static bool add_frame(struct agent *agent, struct batch *batch, const struct pro
     batch->frames[batch->count] = (struct sent_frame){ row->scope_id, row->outbox_id, row->seq };
     batch->count++;
     return true;
+}
+
+/* Words of a group wait for events that I have signed before them. */
+static void look_whether_held(struct agent *agent, struct agent_sender *sender)
+{
+    if (sender->group && sender->held && !sender->idle && !sender->ended)
+        sender->held = agent_chain_waits(agent, sender->scope_id);
 }
 
 static bool may_transmit(const struct agent_sender *sender, uint64_t now)
@@ -205,9 +222,11 @@ void agent_sends(struct agent *agent)
         uint64_t now = agent_elapsed(agent);
         buf_clear(&batch.bytes);
         batch.count = 0;
-        for (struct agent_sender *sender = agent->senders; sender; sender = sender->next)
+        for (struct agent_sender *sender = agent->senders; sender; sender = sender->next) {
+            look_whether_held(agent, sender);
             if (may_transmit(sender, now) && !fill_from(agent, &batch, sender))
                 break;
+        }
         sent = batch.count > 0 && send_batch(agent, &batch);
     }
     buf_free(&batch.bytes);
@@ -265,6 +284,28 @@ static void stop(struct agent *agent, struct agent_sender *sender, enum err code
     agent->changed = true;
 }
 
+/* In a group: its epoch is another one, or I am not in it any more. */
+static void refused_in_group(struct agent *agent, struct agent_sender *sender,
+                             const struct sent_frame *frame, enum err code, uint64_t after_ms)
+{
+    struct agent_group *group = agent_group_of(agent, frame->scope_id);
+    struct profile_out row;
+
+    if (!group)
+        return;
+    if (code == ERR_EPOCH && profile_out_get(agent->store, frame->outbox_id, &row)) {
+        sender->refused_epoch = row.epoch;
+        stop(agent, sender, code, after_ms);
+        agent_group_epoch_refused(agent, group, row.epoch);
+    } else if (err_retry(code) == RETRY_STOP) {
+        agent_freeze(agent, 0, frame->scope_id, "the broker has other words of mine in a group");
+        sender->ended = true;
+    } else {
+        sender->ended = true;
+        sender->refusal = code;
+    }
+}
+
 /* Only the first refused frame of a scope says why; those behind it are gaps. */
 static void refused(struct agent *agent, const struct sent_frame *frame, enum err code,
                     uint64_t after_ms)
@@ -272,11 +313,17 @@ static void refused(struct agent *agent, const struct sent_frame *frame, enum er
     struct agent_sender *sender = agent_sender_of(agent, frame->scope_id);
     struct profile_session session;
 
-    if (!sender || sender->ended || !profile_session_get(agent->store, frame->scope_id, &session))
+    if (!sender || sender->ended
+        || (!sender->group && !profile_session_get(agent->store, frame->scope_id, &session)))
         return;
     if (code != ERR_SEQ_GAP)
-        log_event(LOG_INFO, "send.refused", "session=%s seq=%llu error=%s", log_id(session.id),
+        log_event(LOG_INFO, "send.refused", "scope=%s seq=%llu error=%s", log_id(sender->sid),
                   (unsigned long long)frame->seq, err_name(code));
+    if (sender->group
+        && (code == ERR_EPOCH || (err_retry(code) != RETRY_SAME && err_retry(code) != RETRY_FIX))) {
+        refused_in_group(agent, sender, frame, code, after_ms);
+        return;
+    }
     switch (err_retry(code)) {
     case RETRY_SAME:
         profile_out_tried(agent->store, frame->outbox_id,
@@ -315,6 +362,7 @@ static void frame_answered(struct agent *agent, const struct sent_frame *frame, 
     case ERR_TOMBSTONE:
         if (profile_out_at(agent->store, frame->scope_id, frame->seq, &row)
             && row.outbox_id == frame->outbox_id) {
+            /* nobody has it */
             if (row.kind <= ENVELOPE_INTRO)
                 profile_dead_letter(agent->store, &row, DEAD_EXPIRED, "", agent_now(agent));
             else
@@ -340,13 +388,15 @@ static void landed(struct agent *agent, const struct agent_asked *asked)
         last = asked->frames[i].scope_id;
         if (sender->flying > 0)
             sender->flying--;
-        if (sender->flying > 0 || !sender->stopped)
-            continue;
-        if (sender->only_gaps && !sender->grown)
-            sender->wait_ms = agent_elapsed(agent) + agent_backoff(agent, ++sender->failures);
-        sender->transmit = sender->acc + 1;
-        sender->stopped = sender->grown = sender->idle = false;
-        sender->only_gaps = true;
+        if (sender->flying == 0 && sender->stopped) {
+            if (sender->only_gaps && !sender->grown)
+                sender->wait_ms = agent_elapsed(agent) + agent_backoff(agent, ++sender->failures);
+            sender->transmit = sender->acc + 1;
+            sender->stopped = sender->grown = sender->idle = false;
+            sender->only_gaps = true;
+        }
+        if (sender->group)
+            agent_group_sent(agent, sender);
     }
 }
 

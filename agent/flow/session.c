@@ -40,8 +40,10 @@ static void settle_rows(struct agent *agent, const struct profile_session *sessi
 
     while (profile_out_next_unsettled(agent->store, session->session_id, seq, &row)) {
         seq = row.seq + 1;
-        if (row.kind > ENVELOPE_INTRO)
+        if (agent_outgoing_is_bound(row.kind))
             profile_out_remove(agent->store, row.outbox_id);
+        else if (row.kind > ENVELOPE_INTRO)
+            profile_out_queue_again(agent->store, row.outbox_id, false);
         else if (!alone && (row.state == OUTBOX_SEALED || accepted == FATE_AGAIN))
             profile_out_queue_again(agent->store, row.outbox_id, false);
         else

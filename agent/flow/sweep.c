@@ -1,5 +1,6 @@
 #include "agent/flow/sweep.h"
 
+#include "agent/flow/channel.h"
 #include "agent/flow/outgoing.h"
 #include "agent/flow/rotate.h"
 #include "agent/flow/session.h"
@@ -32,6 +33,7 @@ void agent_sweep(struct agent *agent)
     agent_sessions_overdue(agent);
     agent_rotations_due(agent);
     agent_heartbeats(agent);
+    agent_group_mail_sweep(agent);
     profile_out_forget(agent->store, before(now, settings->sent_keep_ms));
     profile_in_forget(agent->store, before(now, settings->inbox_keep_ms));
     profile_dead_forget(agent->store, before(now, settings->dead_keep_ms));

@@ -2,6 +2,9 @@
 
 #include "agent/crypto/sign.h"
 #include "agent/flow/chain.h"
+#include "agent/flow/channel.h"
+#include "agent/flow/freeze.h"
+#include "agent/flow/group.h"
 #include "agent/flow/identity.h"
 #include "agent/flow/link.h"
 #include "agent/flow/outgoing.h"
@@ -20,6 +23,7 @@
 
 #define SCOPES_AT_ONCE 256
 #define COMPARE        "compare_chains"
+#define ONE_GROUP      1 /* agent_asked.number */
 
 enum sync_state { IN_STEP, BEHIND, ROLLBACK, UNKNOWN };
 
@@ -30,6 +34,10 @@ void agent_sync_new_incarnation(struct agent *agent)
     profile_out_unaccepted_all(agent->store);
     agent_chain_doubt_ends(agent);
     agent->prekeys_void = agent->prekeys_replace = true;
+    profile_number_set(agent->store, "broker_restored_ms", agent_now(agent),
+                       "when the broker was last found to have been put back");
+    for (struct agent_channel *channel = agent->channels; channel; channel = channel->next)
+        channel->row.settled = 0;
     profile_number_set(agent->store, COMPARE, 1, "the broker was put back: compare every chain");
 }
 
@@ -43,6 +51,7 @@ bool agent_sync_compares(struct agent *agent)
 void agent_sync_begin(struct agent *agent)
 {
     agent->sync_after = 0;
+    agent->sync_groups = false;
     agent->syncing = agent->comparing = 0;
     agent_sync_resume(agent);
 }
@@ -58,22 +67,58 @@ void agent_sync_resume(struct agent *agent)
 }
 
 /* The last number that I used and its digest, as the broker may be asked about it.  A request
- * without an answer is not asked about: it is repeated. */
-static bool scope_to_ask(struct agent *agent, const struct profile_session *session,
+ * without an answer (`asked`: whether it is one) is not asked about: it is repeated. */
+static bool scope_to_ask(struct agent *agent, int64_t scope_id, bool asked,
                          struct profile_scope *scope, uint8_t digest[static 32])
 {
     struct profile_out row;
 
     memset(digest, 0, 32);
-    if (!profile_scope_get(agent->store, session->session_id, scope))
+    if (!profile_scope_get(agent->store, scope_id, scope))
         return false;
     if (scope->next_seq > 1
         && profile_out_at(agent->store, scope->scope_id, scope->next_seq - 1, &row)) {
         memcpy(digest, row.digest, 32);
-        if (session->state == SESSION_ASKED && row.state == OUTBOX_SEALED)
+        if (asked && row.state == OUTBOX_SEALED)
             return false;
     }
     return true;
+}
+
+static void add_scope(struct agent *agent, int64_t scope_id, bool asked, struct list_maker *scopes)
+{
+    struct profile_scope scope;
+    uint8_t digest[32];
+
+    if (scope_to_ask(agent, scope_id, asked, &scope, digest))
+        list_add_scope_asked(
+            scopes,
+            &(struct wire_scope){ .scope = scope.id, .seq = scope.next_seq - 1, .digest = digest });
+}
+
+/* Sessions come first, then groups; numbers of scopes are one row of numbers, so that each knows
+ * where it was. */
+static bool next_scope(struct agent *agent, int64_t *after, bool *asked)
+{
+    struct profile_session session;
+    struct profile_group group;
+
+    if (!agent->sync_groups) {
+        if (profile_session_next_live(agent->store, *after, &session)) {
+            *after = session.session_id;
+            *asked = session.state == SESSION_ASKED;
+            return true;
+        }
+        agent->sync_groups = true;
+        *after = 0;
+    }
+    while (profile_group_next(agent->store, *after, &group)) {
+        *after = group.group_id;
+        *asked = false;
+        if (group.state == PROFILE_GROUP_JOINED)
+            return true;
+    }
+    return false;
 }
 
 /* False: there is something to ask, and it could not be sent. */
@@ -81,27 +126,19 @@ static bool ask_scopes(struct agent *agent)
 {
     struct message message = agent_message(VERB_SYNC);
     struct list_maker scopes = { 0 };
-    struct profile_session session;
     int64_t before = agent->sync_after;
-    bool sent = true;
+    bool groups = agent->sync_groups, sent = true, asked;
 
-    while (scopes.count < SCOPES_AT_ONCE
-           && profile_session_next_live(agent->store, agent->sync_after, &session)) {
-        struct profile_scope scope;
-        uint8_t digest[32];
-        agent->sync_after = session.session_id;
-        if (!scope_to_ask(agent, &session, &scope, digest))
-            continue;
-        list_add_scope_asked(
-            &scopes,
-            &(struct wire_scope){ .scope = scope.id, .seq = scope.next_seq - 1, .digest = digest });
-    }
+    while (scopes.count < SCOPES_AT_ONCE && next_scope(agent, &agent->sync_after, &asked))
+        add_scope(agent, agent->sync_after, asked, &scopes);
     if (scopes.count > 0) {
         MESSAGE_SET(&message, scopes, list_of(&scopes));
         sent = agent_ask(agent, &message, NULL, 0) != NULL;
         agent->syncing += sent;
-        if (!sent)
+        if (!sent) {
             agent->sync_after = before;
+            agent->sync_groups = groups;
+        }
     }
     list_free(&scopes);
     return sent;
@@ -126,13 +163,47 @@ static bool digest_fits(struct agent *agent, int64_t scope_id, const struct wire
            || memcmp(row.digest, said->digest, 32) == 0;
 }
 
+static void take_count(struct agent *agent, int64_t scope_id, uint64_t stored)
+{
+    profile_out_accepted_to(agent->store, scope_id, stored, agent_now(agent));
+    profile_out_unaccepted_from(agent->store, scope_id, stored + 1);
+    agent_sender_synced(agent, scope_id, stored);
+}
+
+static void group_answered(struct agent *agent, struct agent_group *group,
+                           const struct profile_scope *scope, const struct wire_scope *said)
+{
+    int64_t id = scope->scope_id;
+
+    /* Unknown: my CREATED or JOINED has not arrived, or is lost; its answer tells. */
+    if (group->row.state != PROFILE_GROUP_JOINED || said->state == UNKNOWN)
+        return;
+    if (scope->adopts) {
+        profile_out_detach(agent->store, id, said->seq);
+        profile_scope_adopt(agent->store, id, said->seq);
+    } else if (said->state == ROLLBACK || said->seq >= scope->next_seq
+               || !digest_fits(agent, id, said)) {
+        agent_group_rolled_back(agent, group);
+        return;
+    }
+    take_count(agent, id, said->seq);
+    agent_group_synced(agent, group);
+}
+
 static void scope_answered(struct agent *agent, const struct wire_scope *said)
 {
     struct profile_scope scope;
     struct profile_session session;
+    struct agent_group *group;
 
-    if (!profile_scope_find(agent->store, said->scope, &scope)
-        || !profile_session_get(agent->store, scope.scope_id, &session)
+    if (!profile_scope_find(agent->store, said->scope, &scope))
+        return;
+    group = agent_group_of(agent, scope.scope_id);
+    if (group) {
+        group_answered(agent, group, &scope, said);
+        return;
+    }
+    if (!profile_session_get(agent->store, scope.scope_id, &session)
         || session.state > SESSION_ACTIVE)
         return;
     if (said->state == UNKNOWN) {
@@ -144,9 +215,7 @@ static void scope_answered(struct agent *agent, const struct wire_scope *said)
         agent_session_rolled_back(agent, &session);
         return;
     }
-    profile_out_accepted_to(agent->store, scope.scope_id, said->seq, agent_now(agent));
-    profile_out_unaccepted_from(agent->store, scope.scope_id, said->seq + 1);
-    agent_sender_synced(agent, scope.scope_id, said->seq);
+    take_count(agent, scope.scope_id, said->seq);
     if (agent->link.new_incarnation) {
         struct agent_asked *asked = agent_chain_ask(agent, &session);
         if (asked) {
@@ -172,12 +241,52 @@ static void advance_answered(struct agent *agent, const struct agent_asked *aske
         agent_sender_synced(agent, asked->scope_id, said.seq);
 }
 
+void agent_sync_group(struct agent *agent, const struct agent_group *group)
+{
+    struct agent_channel *channel = agent_channel_of(agent, group);
+    struct message message = agent_message(VERB_SYNC);
+    struct list_maker scopes = { 0 };
+    struct agent_asked *asked;
+
+    if (!agent_is_up(agent) || channel->asked || group->row.state != PROFILE_GROUP_JOINED)
+        return;
+    add_scope(agent, group->group_id, false, &scopes);
+    MESSAGE_SET(&message, scopes, list_of(&scopes));
+    asked = scopes.count ? agent_ask(agent, &message, NULL, 0) : NULL;
+    if (asked) {
+        asked->scope_id = group->group_id;
+        asked->number = ONE_GROUP;
+        channel->asked = true;
+    }
+    list_free(&scopes);
+}
+
+static void one_group_answered(struct agent *agent, const struct agent_asked *asked, enum err code,
+                               const struct message *message)
+{
+    struct agent_channel *channel = agent_channel_find(agent, asked->scope_id);
+    struct list_reader reader;
+    struct wire_scope said;
+
+    if (channel)
+        channel->asked = false;
+    if (code != ERR_OK)
+        return;
+    reader = list_read(&message->scopes);
+    while (list_scope_answered(&reader, &said))
+        scope_answered(agent, &said);
+}
+
 void agent_sync_answer(struct agent *agent, const struct agent_asked *asked, enum err code,
                        const struct message *message)
 {
     struct list_reader reader;
     struct wire_scope said;
 
+    if (asked->number == ONE_GROUP) {
+        one_group_answered(agent, asked, code, message);
+        return;
+    }
     if (code != ERR_OK) {
         log_event(LOG_WARN, "sync.refused", "error=%s", err_name(code));
         agent_link_event(agent, asked->scope_id ? LINK_AGAIN : LINK_GONE);
@@ -229,6 +338,7 @@ void agent_sync_end(struct agent *agent)
     agent->prekeys_wanted = true;
     agent->look_events = agent->look_requests = agent->look_queue = true;
     agent->look_rotations = true;
+    agent_groups_up(agent);
     if (!agent->synced)
         begin_sealing(agent);
     agent->ack_stuck = false;
@@ -246,9 +356,10 @@ void agent_sync_advance(struct agent *agent, struct agent_sender *sender, uint64
     struct profile_session session;
     struct profile_scope scope;
     struct agent_asked *asked;
+    bool waits = !sender->group && profile_session_get(agent->store, sender->scope_id, &session)
+                 && session.state == SESSION_ASKED;
 
-    if (!profile_session_get(agent->store, sender->scope_id, &session)
-        || !scope_to_ask(agent, &session, &scope, digest))
+    if (!scope_to_ask(agent, sender->scope_id, waits, &scope, digest))
         return;
     memcpy(receipt.scope, scope.id, 16);
     memcpy(receipt.sender, agent->me.row.id, 32);

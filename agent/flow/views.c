@@ -4,10 +4,12 @@
 #include <stdlib.h>
 
 #include "agent/flow/contact.h"
+#include "agent/flow/group.h"
 #include "agent/flow/identity.h"
 #include "agent/store/alarms.h"
 #include "agent/store/dead.h"
 #include "agent/store/log.h"
+#include "agent/store/scopes.h"
 #include "agent/store/sessions.h"
 
 struct agent_views *agent_views_of(struct agent *agent)
@@ -94,6 +96,26 @@ enum peer_trust agent_trust_of(const struct profile_peer *peer)
         return TRUST_BLOCKED;
     }
     return TRUST_NEW;
+}
+
+bool agent_group_label(struct agent *agent, int64_t group_id, uint8_t gid[static 16],
+                       char name[static 65])
+{
+    const struct agent_group *group = agent_group_of(agent, group_id);
+    struct profile_scope scope;
+
+    if (group) {
+        memcpy(gid, group->row.id, 16);
+        snprintf(name, 65, "%s", group->name);
+    } else {
+        if (!profile_scope_get(agent->store, group_id, &scope))
+            return false;
+        memcpy(gid, scope.id, 16);
+        name[0] = '\0';
+    }
+    if (!name[0])
+        snprintf(name, 65, "#%02x%02x%02x%02x", gid[0], gid[1], gid[2], gid[3]);
+    return true;
 }
 
 enum err agent_find_by_fingerprint(struct agent *agent, const char *text,

@@ -13,7 +13,7 @@
 /* Behind the info structs that are filled through `out`. */
 struct agent_views {
     struct buf out, in, credential, broker_name;
-    char circles[528], name[65], from[65], session_peer[65];
+    char circles[528], name[65], from[65], from_group[65], session_peer[65], group_name[65];
 };
 
 struct agent_views *agent_views_of(struct agent *agent);
@@ -24,5 +24,10 @@ enum err agent_find_by_fingerprint(struct agent *agent, const char *text,
                                    struct directory_entry *entry);
 
 enum peer_trust agent_trust_of(const struct profile_peer *peer);
+
+/* What this agent calls the group, and its id; of one that it has forgotten "#" and 8 digits.
+ * False: the scope is none. */
+bool agent_group_label(struct agent *agent, int64_t group_id, uint8_t gid[static 16],
+                       char name[static 65]);
 
 #endif

@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "agent/flow/contact.h"
+#include "agent/flow/group.h"
 #include "agent/flow/incoming.h"
 #include "agent/flow/link.h"
 #include "agent/flow/sync.h"
@@ -197,6 +198,7 @@ static void log_moved(struct agent *agent)
 {
     compare_ahead(agent);
     agent_contact_resume(agent);
+    agent_groups_resume(agent);
     agent_incoming_resume(agent);
     if (agent->link.state == STATE_SYNCING && agent_log_read(agent))
         agent_sync_scopes(agent);

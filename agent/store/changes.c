@@ -4,7 +4,9 @@
 
 /* Each: state, message, scope, peer, code. */
 #define STATEMENTS(X)                                                                              \
-    X(OUTGOING, "SELECT o.state, o.msg_id, s.id, p.id, NULL FROM outbox o"                         \
+    X(OUTGOING, "SELECT iif(o.group_id IS NOT NULL AND o.state = 4 AND o.recipients >"             \
+                " (SELECT count(*) FROM signed g WHERE g.outbox_id = o.outbox_id), 3, o.state),"   \
+                " o.msg_id, s.id, p.id, NULL FROM outbox o"                                        \
                 " LEFT JOIN scope s USING (scope_id) LEFT JOIN peer p USING (peer_id)"             \
                 " WHERE o.outbox_id = ?1 AND o.kind <= 1")                                         \
     X(DEAD, "SELECT d.reason, d.msg_id, s.id, p.id, NULL FROM dead d"                              \

@@ -41,12 +41,16 @@
                 " AND o.peer_id IN (SELECT peer_id FROM member WHERE group_id = ?1)")              \
     X(SAID_SINCE, "SELECT count(*) FROM outbox WHERE scope_id = ?1 AND kind = 0"                   \
                   " AND sealed_ms > ?2")                                                           \
-    X(JOB_DROP, "DELETE FROM epoch_job WHERE group_id = ?1 AND (state = 3) = (?2 = 3)")            \
+    X(JOB_DROP, "DELETE FROM epoch_job WHERE group_id = ?1 AND state <> 3")                        \
+    X(EARLY_DROP, "DELETE FROM epoch_job WHERE group_id = ?1 AND state = 3 AND epoch = ?2")        \
+    X(JOBS_CLEAR, "DELETE FROM epoch_job WHERE group_id = ?1")                                     \
+    X(KEY_UNDER_WAY, "SELECT 1 FROM outbox WHERE peer_id = ?1 AND kind = 4"                        \
+                     " AND (state < 3 OR state = 3 AND accepted_ms > ?2) LIMIT 1")                 \
     X(JOB_ADD, "INSERT INTO epoch_job (job_id, group_id, epoch, state, secret, next_peer)"         \
                " VALUES (?1, ?2, ?3, ?4, ?5, ?6)")                                                 \
     X(JOB_SET, "UPDATE epoch_job SET state = ?2, next_peer = ?3 WHERE job_id = ?1")                \
     X(JOB_OF, JOB_COLUMNS " WHERE group_id = ?1 AND state <> 3")                                   \
-    X(JOB_EARLY, JOB_COLUMNS " WHERE group_id = ?1 AND state = 3")                                 \
+    X(JOB_EARLY, JOB_COLUMNS " WHERE group_id = ?1 AND state = 3 AND epoch = ?2")                  \
     X(JOB_NEXT, JOB_COLUMNS " WHERE job_id > ?1 AND state <> 3 ORDER BY job_id LIMIT 1")           \
     X(JOB_SECRET, "SELECT secret FROM epoch_job WHERE job_id = ?1")                                \
     X(JOB_REMOVE, "DELETE FROM epoch_job WHERE job_id = ?1")
@@ -154,18 +158,13 @@ bool profile_group_title(struct agent_store *store, int64_t group_id, struct buf
 
 bool profile_group_remove(struct agent_store *store, int64_t group_id)
 {
-    static const int all[]
-        = { STMT_MEMBERS_CLEAR, STMT_EVENTS_REMOVE, STMT_REMOVE, STMT_SCOPE_REMOVE };
-    sqlite3_stmt *used = of(store, STMT_IS_USED), *drop = of(store, STMT_JOB_DROP);
+    static const int all[] = { STMT_JOBS_CLEAR, STMT_MEMBERS_CLEAR, STMT_EVENTS_REMOVE, STMT_REMOVE,
+                               STMT_SCOPE_REMOVE };
+    sqlite3_stmt *used = of(store, STMT_IS_USED);
 
     bind_int(used, 1, group_id);
     if (in_number(store, used, 1))
         return false;
-    for (int early = 0; early < 2; early++) {
-        bind_int(drop, 1, group_id);
-        bind_int(drop, 2, early ? JOB_EARLY : JOB_KEYS);
-        in_run(store, drop);
-    }
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
         bind_int(of(store, all[i]), 1, group_id);
         in_run(store, of(store, all[i]));
@@ -261,11 +260,14 @@ static bool take_job(struct agent_store *store, sqlite3_stmt *get, struct profil
 
 void profile_job_put(struct agent_store *store, struct profile_job *job, struct bytes secret)
 {
-    sqlite3_stmt *drop = of(store, STMT_JOB_DROP), *add = of(store, STMT_JOB_ADD);
+    bool early = job->state == JOB_EARLY;
+    sqlite3_stmt *drop = of(store, early ? STMT_EARLY_DROP : STMT_JOB_DROP);
+    sqlite3_stmt *add = of(store, STMT_JOB_ADD);
     struct buf sealed = { 0 };
 
     bind_int(drop, 1, job->group_id);
-    bind_int(drop, 2, job->state);
+    if (early)
+        bind_int(drop, 2, job->epoch);
     if (in_change(store, drop))
         agent_store_shred(store);
     job->job_id = in_next_id(store, "epoch_job");
@@ -298,11 +300,13 @@ bool profile_job_of(struct agent_store *store, int64_t group_id, struct profile_
     return take_job(store, get, out);
 }
 
-bool profile_job_early(struct agent_store *store, int64_t group_id, struct profile_job *out)
+bool profile_job_early(struct agent_store *store, int64_t group_id, uint32_t epoch,
+                       struct profile_job *out)
 {
     sqlite3_stmt *get = of(store, STMT_JOB_EARLY);
 
     bind_int(get, 1, group_id);
+    bind_int(get, 2, epoch);
     return take_job(store, get, out);
 }
 
@@ -325,6 +329,24 @@ bool profile_job_secret(struct agent_store *store, const struct profile_job *job
     opened = in_unseal(store, out, "epoch_job.secret", job->job_id, 0, column_bytes(get, 0));
     stmt_end(get);
     return opened;
+}
+
+void profile_jobs_clear(struct agent_store *store, int64_t group_id)
+{
+    sqlite3_stmt *clear = of(store, STMT_JOBS_CLEAR);
+
+    bind_int(clear, 1, group_id);
+    if (in_change(store, clear))
+        agent_store_shred(store);
+}
+
+bool profile_key_under_way(struct agent_store *store, int64_t peer_id, uint64_t since_ms)
+{
+    sqlite3_stmt *get = of(store, STMT_KEY_UNDER_WAY);
+
+    bind_int(get, 1, peer_id);
+    bind_u64(get, 2, since_ms);
+    return in_number(store, get, 0) != 0;
 }
 
 void profile_job_remove(struct agent_store *store, int64_t job_id)

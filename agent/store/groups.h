@@ -64,12 +64,17 @@ struct profile_job {
     enum profile_job_state state;
     int64_t next_peer; /* members with a smaller number are done */
 };
-/* In the place of an older one of the group (EARLY: of an older EARLY one). */
+/* In the place of an older one of the group (EARLY: of one of the same epoch). */
 void profile_job_put(struct agent_store *store, struct profile_job *job, struct bytes secret);
 void profile_job_set(struct agent_store *store, const struct profile_job *job);
 /* Not EARLY ones. */
 bool profile_job_of(struct agent_store *store, int64_t group_id, struct profile_job *out);
-bool profile_job_early(struct agent_store *store, int64_t group_id, struct profile_job *out);
+bool profile_job_early(struct agent_store *store, int64_t group_id, uint32_t epoch,
+                       struct profile_job *out);
+/* All of the group, EARLY ones too. */
+void profile_jobs_clear(struct agent_store *store, int64_t group_id);
+/* Is a group key for the peer queued or sealed, or with the broker since then? */
+bool profile_key_under_way(struct agent_store *store, int64_t peer_id, uint64_t since_ms);
 bool profile_job_next(struct agent_store *store, int64_t after, struct profile_job *out);
 /* The caller wipes. */
 bool profile_job_secret(struct agent_store *store, const struct profile_job *job, struct buf *out);

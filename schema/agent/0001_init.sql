@@ -209,7 +209,7 @@ CREATE TABLE epoch_job (                        -- an epoch that I am handing ou
     secret          BLOB    NOT NULL,               -- sealed epoch secret; row deleted when every member has a frame queued
     next_peer       INTEGER NOT NULL DEFAULT 0      -- members with a smaller number are done
 ) STRICT;
-CREATE UNIQUE INDEX epoch_job_group ON epoch_job (group_id, state = 3);
+CREATE UNIQUE INDEX epoch_job_group ON epoch_job (group_id, state = 3, iif(state = 3, epoch, 0));
 
 ---------------------------------------------------------------------------------------------------
 -- Messages
