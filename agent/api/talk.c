@@ -118,12 +118,13 @@ static void send_body(struct call *call, struct talk *talk, const uint8_t id[sta
     e = body.len > BODY_MAX_LEN ? ERR_TOO_LARGE : agent_send(call->agent, &request, used);
     if (e == ERR_OK) {
         note_sent(talk, id, OUT_QUEUED);
-    } else if (e == ERR_STATE || e == ERR_SESSION_NOT_FOUND) {
-        talk->lost++; /* the session is over: the next look at it tells so */
-    } else {
-        failure_of_err(&failure, e, "not sent");
-        call_note(call, "%s", failure.message);
+        return;
     }
+    talk->lost++;
+    if (e == ERR_STATE || e == ERR_SESSION_NOT_FOUND)
+        return; /* the session is over: the next look at it tells so */
+    failure_of_err(&failure, e, "not sent");
+    call_note(call, "%s", failure.message);
 }
 
 void talk_say(struct call *call, struct talk *talk, json_t *line)
@@ -179,7 +180,8 @@ static void end(struct call *call, struct talk *talk, const struct session_info 
     struct failure failure = { 0 };
 
     call_item(call, object_session(session));
-    if (strcmp(reason, "idle") == 0 || session->phase == PHASE_EXPIRED)
+    if (strcmp(reason, "idle") == 0
+        || (session->phase == PHASE_EXPIRED && strcmp(reason, "revoked") != 0))
         failure_set(&failure, 5, "expired", NULL, "the session is over: %s",
                     strcmp(reason, "idle") == 0 ? IDLE_TEXT : reason);
     else if (strcmp(reason, "closed") != 0)
@@ -207,6 +209,17 @@ static void tell_link(struct call *call, struct talk *talk)
     if (down && !talk->down)
         call_note(call, "connection lost; trying again");
     talk->down = down;
+}
+
+/* The broker has said no, for good: nothing will go either way any more. */
+static bool is_refused(struct call *call)
+{
+    struct failure failure;
+
+    if (!call_link_refused(call, &failure) || failure.exit == 3)
+        return false;
+    call_fail(call, &failure);
+    return true;
 }
 
 static void close_session(struct call *call, struct talk *talk)
@@ -240,6 +253,8 @@ enum talk_end talk_step(struct call *call, struct talk *talk)
     follow_all(call, talk);
     if (call->awaits_took || (!call->ended && give_next(call, talk)))
         return call->ended ? TALK_OVER : TALK_GOES_ON;
+    if (!over && !talk->ending && is_refused(call))
+        return TALK_OVER;
     tell_link(call, talk);
     if (talk->ending && !over && (talk->sent_count == 0 || call->now_ms >= talk->end_by_ms)) {
         close_session(call, talk);

@@ -323,6 +323,35 @@ def broker_gone():
         assert code == 0 and err.endswith("Session closed. Keys cleared.\n"), (code, err)
 
 
+@test("talk: a line that is too long is said to be lost, and the exit code knows")
+def too_long():
+    with World() as w:
+        two(w)
+        a, b = meet(w, "--json")
+        a.say("x" * 61441, "short")
+        a.child.stdin.close()
+        a.child.stdin = None
+        code, out, err = a.close()
+        last = json.loads(out.splitlines()[-1])
+        assert code == 4 and last["code"] == "undelivered" and not err, (code, out, err)
+        code, out, _ = b.close()
+        assert code == 0 and [json.loads(line)["body"] for line in out.splitlines() if '"body"' in line] == ["short"]
+
+
+@test("talk: who is revoked in the middle is told so, and the other, too")
+def revoked():
+    with World() as w:
+        two(w)
+        a, b = meet(w)
+        a.told("Session active")
+        b.told("Session active")
+        w.ctl("revoke", "reviewer", "--yes")
+        assert b.child.wait(timeout=world.DEADLINE) == 4, "who is revoked"
+        assert "agent is revoked" in b.close()[2]
+        assert a.child.wait(timeout=world.DEADLINE) == 4, "who talked to it"
+        assert "the session is over: revoked" in a.close()[2]
+
+
 @test("send --wait replied: prints the answer like recv, marks it done, and says when there is none")
 def replied():
     with World() as w:
