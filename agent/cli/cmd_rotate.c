@@ -1,4 +1,5 @@
 /* rotate, leave - docs: cli 3.1, 3.5. */
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -6,6 +7,7 @@
 #include "agent/cli/cmd.h"
 #include "agent/cli/print.h"
 #include "agent/cli/verbs.h"
+#include "shared/base/clock.h"
 
 /* ------------------------------------------------------------------ rotate */
 
@@ -41,45 +43,89 @@ int cmd_rotate(struct cli *cli)
 
 /* ------------------------------------------------------------------ leave */
 
-static void note_erased(struct cmd *cmd, json_t *object)
+#define OWNER_MS 5000 /* whoever serves the profile hears that it is over, and ends */
+#define TRY_MS   20
+
+struct leaving {
+    struct cmd cmd; /* first: callbacks get it */
+    json_t *left;   /* owned; what is printed when all of it is true */
+};
+
+static bool keep_left(void *ctx, json_t *object)
 {
-    json_object_set_new(object, "erased", json_boolean(cli_has(cmd->cli, "erase")));
+    struct leaving *leaving = ctx;
+
+    json_decref(leaving->left);
+    leaving->left = json_incref(object);
+    return true;
 }
 
-static void say_left(struct cmd *cmd, json_t *object)
+static void say_left(struct leaving *leaving, bool erased)
 {
-    out_print(cmd->cli, "%s has left%s.\n", member_text(object, "agent"),
-              cli_has(cmd->cli, "erase") ? "; its keys and mail are erased" : "");
+    struct cli *cli = leaving->cmd.cli;
+
+    if (!leaving->left)
+        return;
+    json_object_set_new(leaving->left, "erased", json_boolean(erased));
+    if (cli_json(cli))
+        out_json(cli, json_incref(leaving->left));
+    else
+        out_print(cli, "%s has left%s.\n", member_text(leaving->left, "agent"),
+                  erased ? "; its keys and mail are erased" : "");
+    out_flush(cli);
 }
 
-static int erase(struct cli *cli, struct profile *profile)
+static enum err take_over(struct profile *profile)
+{
+    uint64_t until = clock_elapsed_ms() + OWNER_MS;
+    enum err e;
+
+    while ((e = profile_lock(profile, "leave")) == ERR_LOCKED && clock_elapsed_ms() < until)
+        poll(NULL, 0, TRY_MS);
+    return e;
+}
+
+static int erase(struct leaving *leaving, struct profile *profile)
 {
     struct failure failure;
-    enum err e = profile_lock(profile, "leave");
+    enum err e = take_over(profile);
+    char command[80];
+    pid_t pid;
 
-    if (e != ERR_OK) {
-        failure_of_err(&failure, e, profile->dir);
-        return cmd_failure(cli, &failure);
+    if (e == ERR_OK)
+        profile_erase_all(profile);
+    say_left(leaving, e == ERR_OK);
+    if (e == ERR_OK)
+        return 0;
+    failure_of_err(&failure, e, profile->dir);
+    if (e == ERR_LOCKED) {
+        profile_owner(profile, &pid, command);
+        failure_set(&failure, 1, "profile_busy", "end that process, then: sealpost leave --erase",
+                    "profile %s: nothing is erased yet, it is in use by pid %d (%s)",
+                    profile->name, (int)pid, command);
     }
-    profile_erase_all(profile);
-    return 0;
+    return cmd_failure(leaving->cmd.cli, &failure);
 }
 
 static int leave_as(struct cli *cli, struct profile *profile)
 {
     struct failure failure = { 0 };
-    struct cmd cmd;
+    struct leaving leaving = { .left = NULL };
     int exit;
 
-    if (!cmd_init(&cmd, cli, "leave"))
+    if (!cmd_init(&leaving.cmd, cli, "leave"))
         return cli_wrong_use(cli);
-    cmd_flag(&cmd, "yes", cli_has(cli, "yes"));
-    cmd.seen = note_erased;
-    cmd.text = say_left;
-    exit = cmd_run_on(&cmd, profile, &failure);
+    cmd_flag(&leaving.cmd, "yes", cli_has(cli, "yes"));
+    leaving.cmd.call.item = keep_left;
+    exit = cmd_run_on(&leaving.cmd, profile, &failure);
+    if (exit == 0 && cli_has(cli, "erase"))
+        exit = erase(&leaving, profile);
+    else
+        say_left(&leaving, false);
     if (failure.exit)
         cmd_failure(cli, &failure);
-    return exit == 0 && cli_has(cli, "erase") ? erase(cli, profile) : exit;
+    json_decref(leaving.left);
+    return exit;
 }
 
 int cmd_leave(struct cli *cli)

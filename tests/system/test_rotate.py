@@ -3,7 +3,7 @@ import os
 import shutil
 import subprocess
 
-from world import World, end, sent, test, wait_until
+from world import DEADLINE, World, end, sent, test, wait_until
 
 
 def pair(w):
@@ -134,3 +134,25 @@ def leave_erase():
         gone = w.json("reviewer", "leave", "--erase", "--yes", "-t", "2s", check=3)
         assert gone.error["code"] == "broker_unreachable", gone
         assert os.path.exists(w.profile("reviewer")), "nothing is erased that was not ended"
+
+
+@test("leave: who has left is told so at once, whatever waits or talks")
+def left_for_good():
+    with World() as w:
+        pair(w)
+        w.sp("builder", "leave", "--yes")
+        assert w.json("builder", "recv", "--wait", check=4).error["code"] == "revoked"
+        assert "revoked" in [p["code"] for p in w.json("builder", "status").one["problems"]]
+        assert w.json("builder", "communicate", "reviewer", check=4).error["code"] == "revoked"
+
+
+@test("leave: --erase says that all is erased when it is, though another command serves the profile")
+def leave_served():
+    with World() as w:
+        pair(w)
+        follower = w.start("sealpost", "-a", "builder", "recv", "--follow")
+        w.wait_owner("builder")
+        left = w.sp("builder", "leave", "--erase", "--yes")
+        assert left.text == "builder has left; its keys and mail are erased.\n", left
+        assert not os.path.exists(w.profile("builder"))
+        assert follower.wait(timeout=DEADLINE) == 4
