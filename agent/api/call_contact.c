@@ -13,7 +13,7 @@
 #define WAIT_ACCEPTED_MS 60000
 
 /* ------------------------------------------------------------------ request
- * Parameters   peer, body_b64?, live?, wait?.   Items   one `session` */
+ * Parameters   peer, id, body_b64?, live?, wait?.   Items   one `session` */
 
 struct asking {
     uint8_t to[32], id[16]; /* id: of the introduction */
@@ -52,15 +52,30 @@ static bool body_decode(struct call *call, struct buf *body)
     return ok;
 }
 
+/* An owner that ended in the middle may have asked already. */
+static bool was_asked(struct call *call, const uint8_t id[static 16])
+{
+    struct session_info session;
+    struct outgoing_info out;
+
+    return agent_session_of(call->agent, id, &session) == ERR_OK
+           || agent_outgoing_get(call->agent, id, &out) == ERR_OK;
+}
+
 static void ask(struct call *call, struct asking *a)
 {
-    struct contact_request request = { .live = call_flag(call, "live") };
+    const char *hex = call_text(call, "id");
+    uint8_t id[16];
+    struct contact_request request = { .live = call_flag(call, "live"), .id = id };
     struct buf body = { 0 };
     enum err e;
 
     memcpy(request.to, a->to, sizeof request.to);
-    if (!body_decode(call, &body)) {
+    if (!hex || hex_decode(id, sizeof id, hex, strlen(hex)) != ERR_OK || !body_decode(call, &body)) {
         call_fail_err(call, ERR_INTERNAL, "request");
+    } else if (was_asked(call, id)) {
+        memcpy(a->id, id, sizeof id);
+        a->asked = true;
     } else {
         request.body = buf_bytes(&body);
         e = agent_request(call->agent, &request, a->id);
@@ -102,6 +117,36 @@ static void judge_session(struct call *call, const struct session_info *session)
     }
 }
 
+struct earlier {
+    bool found;
+    uint8_t sid[16];
+};
+
+static void note_earlier(void *ctx, const struct session_info *session)
+{
+    struct earlier *earlier = ctx;
+
+    if (session->live || session->phase != PHASE_ASKED)
+        return;
+    earlier->found = true;
+    memcpy(earlier->sid, session->id, 16);
+}
+
+/* The peer was asked before, and this text goes behind its answer.  False: nothing of it. */
+static bool judge_earlier(struct call *call, const struct asking *a)
+{
+    struct earlier earlier = { .found = false };
+    struct session_info session;
+
+    if (agent_sessions_each(call->agent, a->to, false, note_earlier, &earlier) != ERR_OK
+        || !earlier.found || agent_session_get(call->agent, earlier.sid, &session) != ERR_OK)
+        return false;
+    judge_session(call, &session);
+    if (call->ended)
+        call_note(call, "this text goes out when %s has accepted", asked_peer(call));
+    return true;
+}
+
 /* Nothing has reached the broker yet. */
 static void judge_queued(struct call *call, const struct asking *a)
 {
@@ -122,6 +167,8 @@ static void judge_queued(struct call *call, const struct asking *a)
     } else if (known && (out.wire == ERR_CERT_INVALID || out.wire == ERR_CERT_EXPIRED)) {
         failure_of_err(&failure, out.wire, asked_peer(call));
         fail_about(call, &failure);
+    } else if (known && out.waits_for == WAITS_FOR_CONSENT && judge_earlier(call, a)) {
+        return;
     } else if (call->offline) {
         call_note(call, "the request goes out with the next sealpost command that reaches the"
                         " broker");

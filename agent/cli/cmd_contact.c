@@ -1,4 +1,5 @@
 /* request, requests, accept, reject - docs: cli 3.4. */
+#include <sodium.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -17,6 +18,8 @@ int cmd_request(struct cli *cli)
 {
     const char *wait = cli_flag(cli, "wait"), *words = cli_arg(cli, 1);
     struct buf body = { 0 };
+    uint8_t id[16];
+    char hex[33];
     struct cmd cmd;
     int exit = cmd_check_peer(cli, cli_arg(cli, 0));
 
@@ -31,6 +34,10 @@ int cmd_request(struct cli *cli)
     if (exit) {
         cmd_free(&cmd);
     } else {
+        /* drawn here, so that asking again after an owner's end asks nobody twice */
+        randombytes_buf(id, sizeof id);
+        hex_encode(hex, id, sizeof id);
+        cmd_text(&cmd, "id", hex);
         cmd_text(&cmd, "peer", cli_arg(cli, 0));
         cmd_flag(&cmd, "live", cli_has(cli, "live"));
         cmd_flag(&cmd, "wait", wait != NULL);

@@ -219,3 +219,30 @@ def completion():
         w.sp("reviewer", "peers")
         for verb in ("verify", "request", "requests", "accept", "reject", "sessions", "close"):
             assert w.run("sealpost", "__complete", "-a", "reviewer", verb, "al", check=None).text == "alice\n", verb
+
+
+@test("contact: who asks again with a text is told that it was asked, and the text comes behind the answer")
+def asked_again():
+    with World() as w:
+        stranger(w)
+        session = w.json("alice", "request", "reviewer", "hello").one["id"]
+        again = w.json("alice", "request", "reviewer", "and more").one
+        assert again["id"] == session and again["state"] == "asked", again
+        told = w.sp("alice", "request", "reviewer", "still more", "--wait", "accepted", "-t", "1s", check=5)
+        assert told.text == f"{session} asked\n" and b"the request stays" in told.err, told
+        w.sp("reviewer", "accept", "alice")
+        w.sp("alice", "outbox", "--flush")
+        assert w.bodies("reviewer") == ["hello", "and more", "still more"]
+
+
+@test("contact: an owner that ends in the middle of a request asks once, not twice")
+def asked_once():
+    with World() as w:
+        stranger(w)
+        follower = w.start("sealpost", "-a", "alice", "recv", "--follow")
+        w.wait_owner("alice")
+        params = {"peer": "reviewer", "id": "17" * 16, "body_b64": "aGVsbG8"}
+        for _ in range(2):
+            assert w.owner("alice").call("request", **params)[-1] == {"end": 0}
+        end(follower)
+        assert [m["id"] for m in w.json("alice", "outbox").lines] == ["17" * 16]
