@@ -57,8 +57,9 @@ enum err db_error(struct db *db, int rc)
         log_event(LOG_ERROR, "database", "rc=%d error=\"out of memory\"", rc);
         abort();
     case SQLITE_IOERR:
-        /* A full disk may look like this while the log grows: SQLite says so only in the number. */
-        if (rc == SQLITE_IOERR_WRITE && sqlite3_system_errno(db->sqlite) == ENOSPC) {
+        /* A full disk may look like this while the log or its index grows: SQLite says so only in
+         * the number. */
+        if ((rc == SQLITE_IOERR_WRITE || rc == SQLITE_IOERR_SHMSIZE) && sqlite3_system_errno(db->sqlite) == ENOSPC) {
             db->full = true;
             return ERR_STORE_FULL;
         }
