@@ -61,13 +61,16 @@ void call_hand_drop(struct call *call, const uint8_t id[static 16])
 
 static json_t *formatted(const char *format, va_list args)
 {
+    struct buf clean = { 0 };
     char *text = NULL;
     json_t *string;
 
     if (vasprintf(&text, format, args) < 0)
         abort();
-    string = json_string(text);
+    text_escape(&clean, bytes_of_text(text), true);
     free(text);
+    string = json_stringn((const char *)clean.at, clean.len);
+    buf_free(&clean);
     return string ? string : json_string("");
 }
 

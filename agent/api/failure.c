@@ -3,9 +3,11 @@
 #include <ctype.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "shared/base/bytes.h"
+#include "shared/base/text.h"
 
 /* What the core reports, as people and scripts see it.  Codes are fixed, texts are not. */
 static const struct row {
@@ -81,17 +83,37 @@ static const struct row *row_of(enum err e)
     return NULL;
 }
 
+/* Arguments and names of files may be any bytes; what is cut is cut between characters. */
+static void put_clean(char *to, size_t size, const char *text)
+{
+    struct buf clean = { 0 };
+    size_t len;
+
+    text_escape(&clean, bytes_of_text(text), true);
+    len = clean.len < size ? clean.len : size - 1;
+    while (len && len < clean.len && (clean.at[len] & 0xc0) == 0x80)
+        len--;
+    if (len)
+        memcpy(to, clean.at, len);
+    to[len] = 0;
+    buf_free(&clean);
+}
+
 void failure_set(struct failure *out, int exit, const char *code, const char *hint,
                  const char *format, ...)
 {
+    char *text = NULL;
     va_list args;
 
     *out = (struct failure){ .exit = exit, .retry_ms = -1 };
     snprintf(out->code, sizeof out->code, "%s", code);
-    snprintf(out->hint, sizeof out->hint, "%s", hint ? hint : "");
+    put_clean(out->hint, sizeof out->hint, hint ? hint : "");
     va_start(args, format);
-    vsnprintf(out->message, sizeof out->message, format, args);
+    if (vasprintf(&text, format, args) < 0)
+        abort();
     va_end(args);
+    put_clean(out->message, sizeof out->message, text);
+    free(text);
 }
 
 /* "A2A_SEQ_GAP" -> "seq_gap" */

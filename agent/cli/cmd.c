@@ -113,10 +113,23 @@ void cmd_free(struct cmd *cmd)
         table_print(cmd->cli, &cmd->table, NULL);
 }
 
+json_t *cmd_string(const char *value)
+{
+    json_t *string = json_string(value);
+    struct buf clean = { 0 };
+
+    if (string)
+        return string;
+    text_escape(&clean, bytes_of_text(value), true);
+    string = json_stringn((const char *)clean.at, clean.len);
+    buf_free(&clean);
+    return string;
+}
+
 void cmd_text(struct cmd *cmd, const char *key, const char *value)
 {
     if (value)
-        json_object_set_new(cmd->call.params, key, json_string(value));
+        json_object_set_new(cmd->call.params, key, cmd_string(value));
 }
 
 void cmd_flag(struct cmd *cmd, const char *key, bool value)

@@ -30,6 +30,8 @@ struct cmd {
 /* `call` is the worker's verb.  False: --timeout is no duration, and that was told. */
 bool cmd_init(struct cmd *cmd, struct cli *cli, const char *call);
 
+/* An argument as JSON has it: bytes that are not UTF-8 become \\xNN, which nothing is called. */
+json_t *cmd_string(const char *value);
 void cmd_text(struct cmd *cmd, const char *key, const char *value); /* NULL: not set */
 void cmd_flag(struct cmd *cmd, const char *key, bool value);        /* false: not set */
 void cmd_number(struct cmd *cmd, const char *key, uint64_t value);

@@ -14,7 +14,7 @@ int cmd_ack(struct cli *cli)
     struct cmd cmd;
 
     for (size_t i = 0; i < cli_args(cli); i++)
-        json_array_append_new(ids, json_string(cli_arg(cli, i)));
+        json_array_append_new(ids, cmd_string(cli_arg(cli, i)));
     if (!cmd_init(&cmd, cli, "ack")) {
         json_decref(ids);
         return cli_wrong_use(cli);

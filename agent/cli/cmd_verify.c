@@ -55,6 +55,15 @@ static FILE *file_open(struct cli *cli, const char *path, int *exit)
     return file;
 }
 
+static void add_pair(json_t *peers, const char *name, const char *print)
+{
+    json_t *pair = json_array();
+
+    json_array_append_new(pair, cmd_string(name));
+    json_array_append_new(pair, print ? cmd_string(print) : json_null());
+    json_array_append_new(peers, pair);
+}
+
 /* NAME FINGERPRINT; empty lines and `#` comments are passed over. */
 static int take_line(struct cli *cli, json_t *peers, char *line, unsigned number)
 {
@@ -67,26 +76,47 @@ static int take_line(struct cli *cli, json_t *peers, char *line, unsigned number
     if (!print || strtok_r(NULL, " \t\r\n", &rest))
         return out_usage(cli, "bad_value", "sealpost whoami --all",
                          "--file: line %u is not NAME FINGERPRINT", number);
-    json_array_append_new(peers, json_pack("[s,s]", name, print));
+    add_pair(peers, name, print);
     return cmd_check_peer(cli, name);
+}
+
+/* All of it, or none: a list that was cut would leave somebody unverified without a word. */
+static int file_text(struct cli *cli, const char *path, FILE *file, struct buf *out)
+{
+    size_t got;
+
+    do {
+        uint8_t *to = buf_extend(out, 4096);
+        got = fread(to, 1, 4096, file);
+        out->len -= 4096 - got;
+    } while (got > 0 && out->len <= FILE_MAX_LEN);
+    if (ferror(file))
+        return out_usage(cli, "bad_value", NULL, "--file: %.200s cannot be read", path);
+    if (out->len > FILE_MAX_LEN || (out->len && memchr(out->at, 0, out->len)))
+        return out_usage(cli, "bad_value", "sealpost whoami --all",
+                         "--file: %.200s is no list of NAME FINGERPRINT", path);
+    buf_append(out, "", 1);
+    return 0;
 }
 
 static int read_file(struct cli *cli, const char *path, json_t *peers)
 {
     unsigned number = 0;
-    size_t size = 0, total = 0;
-    char *line = NULL;
-    ssize_t len;
+    struct buf text = { 0 };
+    char *line, *rest;
     int exit = 0;
     FILE *file = file_open(cli, path, &exit);
 
-    while (file && !exit && total < FILE_MAX_LEN && (len = getline(&line, &size, file)) > 0) {
-        total += (size_t)len;
-        exit = take_line(cli, peers, line, ++number);
-    }
-    free(line);
+    if (file)
+        exit = file_text(cli, path, file, &text);
     if (file && file != stdin)
         fclose(file);
+    rest = exit ? NULL : (char *)text.at;
+    while (!exit && (line = strsep(&rest, "\n")))
+        exit = take_line(cli, peers, line, ++number);
+    if (!exit && json_array_size(peers) == 0)
+        out_note(cli, "--file: %.200s names nobody", path);
+    buf_free(&text);
     return exit;
 }
 
@@ -120,7 +150,7 @@ int cmd_verify(struct cli *cli)
     if (cli_has(cli, "file"))
         exit = read_file(cli, cli_flag(cli, "file"), peers);
     else
-        json_array_append_new(peers, json_pack("[s,s?]", cli_arg(cli, 0), cli_arg(cli, 1)));
+        add_pair(peers, cli_arg(cli, 0), cli_arg(cli, 1));
     if (exit) {
         cmd_free(&cmd);
         return exit;

@@ -45,14 +45,6 @@ void out_json(struct cli *cli, json_t *object)
     json_decref(object);
 }
 
-static void print_to(FILE *to, struct cli *cli, const char *format, va_list args)
-    __attribute__((format(printf, 3, 0)));
-static void print_to(FILE *to, struct cli *cli, const char *format, va_list args)
-{
-    if (vfprintf(to, format, args) < 0 && to == stdout)
-        cli->closed = true;
-}
-
 void out_print(struct cli *cli, const char *format, ...)
 {
     va_list args;
@@ -60,13 +52,42 @@ void out_print(struct cli *cli, const char *format, ...)
     if (cli->closed)
         return;
     va_start(args, format);
-    print_to(stdout, cli, format, args);
+    if (vprintf(format, args) < 0)
+        cli->closed = true;
     va_end(args);
 }
 
 static bool may_talk(const struct cli *cli)
 {
     return !cli_quiet(cli) && (!cli->json || cli_verbose(cli) > 0);
+}
+
+/* Words of ours with arguments, names and paths in them: of those nothing reaches a terminal as it
+ * is. */
+static char *clean_text(const char *text)
+{
+    struct buf clean = { 0 };
+    char *copy;
+
+    text_escape(&clean, bytes_of_text(text), true);
+    buf_append(&clean, "", 1);
+    copy = (char *)mem_copy(buf_bytes(&clean));
+    buf_free(&clean);
+    return copy;
+}
+
+static void talk(const char *before, const char *format, va_list args)
+    __attribute__((format(printf, 2, 0)));
+static void talk(const char *before, const char *format, va_list args)
+{
+    char *text = NULL, *clean;
+
+    if (vasprintf(&text, format, args) < 0)
+        abort();
+    clean = clean_text(text);
+    fprintf(stderr, "%s%s\n", before, clean);
+    free(clean);
+    free(text);
 }
 
 void out_note(struct cli *cli, const char *format, ...)
@@ -77,9 +98,7 @@ void out_note(struct cli *cli, const char *format, ...)
         return;
     out_flush(cli);
     va_start(args, format);
-    fputs("note: ", stderr);
-    print_to(stderr, cli, format, args);
-    fputc('\n', stderr);
+    talk("note: ", format, args);
     va_end(args);
 }
 
@@ -91,8 +110,7 @@ void out_detail(struct cli *cli, const char *format, ...)
         return;
     out_flush(cli);
     va_start(args, format);
-    print_to(stderr, cli, format, args);
-    fputc('\n', stderr);
+    talk("", format, args);
     va_end(args);
 }
 
@@ -120,14 +138,21 @@ static void error_as_json(struct cli *cli, const struct cli_error *error)
 
 int out_error(struct cli *cli, const struct cli_error *error)
 {
+    char *message = clean_text(error->message), *hint = error->hint ? clean_text(error->hint) : NULL;
+    struct cli_error clean = *error;
+
+    clean.message = message;
+    clean.hint = hint;
     out_flush(cli);
     if (cli->json)
-        error_as_json(cli, error);
+        error_as_json(cli, &clean);
     if (!cli->json || cli_verbose(cli) > 0) {
-        fprintf(stderr, "error: %s\n", error->message);
-        if (error->hint)
-            fprintf(stderr, "next: %s\n", error->hint);
+        fprintf(stderr, "error: %s\n", message);
+        if (hint)
+            fprintf(stderr, "next: %s\n", hint);
     }
+    free(message);
+    free(hint);
     return error->exit;
 }
 

@@ -394,6 +394,38 @@ def disk_full():
         assert done.returncode == 1 and b'"code":"disk_full"' in done.stdout, (done.stdout, done.stderr)
 
 
+@test("errors: a disk that was full before the command began (1 disk_full)")
+def disk_was_full():
+    with World() as w:
+        command = ["unshare", "-m"] if os.geteuid() == 0 else ["unshare", "-Urm"]
+        if subprocess.run([*command, "sh", "-c", "mount -t tmpfs none /mnt"], capture_output=True).returncode != 0:
+            raise Skip("no file system can be mounted here")
+        pair(w)
+        profile, saved = w.profile("builder"), os.path.join(w.root, "saved")
+        shutil.copytree(profile, saved)
+        script = (f"mount -t tmpfs -o size=600k,mode=700 none '{profile}' && cp -a '{saved}/.' '{profile}' && "
+                  f"dd if=/dev/zero of='{profile}/fill' bs=4k 2>/dev/null; "
+                  f"exec sealpost -a builder sessions --offline --json")
+        done = subprocess.run([*command, "sh", "-c", script], capture_output=True, timeout=60,
+                              env={**w.env, "PATH": world.BIN + ":" + w.env["PATH"]})
+        assert done.returncode == 1 and b'"code":"disk_full"' in done.stdout, (done.stdout, done.stderr)
+
+
+@test("errors: arguments that are no text are named, neither dropped nor let through to the terminal")
+def no_text():
+    with World() as w:
+        pair(w)
+        for args in (("verify", "reviewer", "\udcff"), ("sessions", "\udcff"), ("show", "\udcffabcd"), ("\udcff",),
+                     ("log", "--clear", "\udcff"), ("ack", "\udcff"), ("reply", "\udcff", "x")):
+            error = w.json("builder", *args, check=None).error
+            assert error["exit"] in (2, 6) and "\\xff" in error["message"], (args, error)
+        for args in (("sessions", "\x1b[31m"), ("log", "--clear", "\x1b[31m"), ("\x1b[31m",)):
+            told = w.sp("builder", *args, check=None)
+            assert told.code in (2, 6) and b"\\x1b[31m" in told.err and b"\x1b" not in told.err, told
+        long = w.json("builder", "log", "--clear", "a" * 39 + "\u00e9" * 300, check=6)
+        assert long.error["message"].startswith('no alarm "aaa'), long
+
+
 @test("a stranger, a used key, an agent: who gets an answer")
 def strangers():
     with World() as w:

@@ -191,3 +191,20 @@ def copied():
         assert [(m["id"], m["body"]) for m in got] == [(message, "still here")], got
         assert got[0]["session"] == session, "as if there were no copy"
         wait_until(lambda: w.json("builder", "trace", message).one["state"] == "delivered", "the original goes on")
+
+
+@test("trust: verify --file takes a list whole or not at all")
+def odd_lists():
+    with World() as w:
+        w.init_broker()
+        w.start_broker()
+        w.join("builder", "reviewer")
+        line = f"reviewer {w.json('reviewer', 'whoami').one['fingerprint']}\n".encode()
+        path = os.path.join(w.work, "list")
+        for text in (b"#" * (1 << 20) + b"\n" + line, b"\0\n" + line, line + b"reviewer \xff\n"):
+            with open(path, "wb") as f:
+                f.write(text)
+            assert w.json("builder", "verify", "--file", path, check=2).error["code"] == "bad_value"
+        for path in ("/", "/dev/zero"):
+            assert w.json("builder", "verify", "--file", path, check=2).error["code"] == "bad_value"
+        assert b"names nobody" in w.sp("builder", "verify", "--file", "/dev/null").err
