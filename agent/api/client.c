@@ -316,9 +316,10 @@ static void nap(struct client *c)
         hear_signal(c);
 }
 
-/* A person may take long: meanwhile the profile is anybody's. */
+/* A person may take long: meanwhile the profile is anybody's, and the call has not begun. */
 static void unwrap_key(struct client *c)
 {
+    uint64_t asked_ms = clock_elapsed_ms();
     struct buf passphrase;
     bool given;
 
@@ -335,6 +336,7 @@ static void unwrap_key(struct client *c)
             failure_of_err(c->failure, e, c->profile->name);
     }
     passphrase_end(&passphrase);
+    c->started_ms += clock_elapsed_ms() - asked_ms;
     if (!c->finished && !given)
         fail(c, c->failure->exit);
 }

@@ -53,12 +53,12 @@ static bool is_private(int fd, const char *path, struct failure *failure)
 
 static bool read_line(int fd, const char *path, struct buf *out, struct failure *failure)
 {
-    ssize_t n;
+    ssize_t n = 0;
     char c;
 
-    while ((n = read(fd, &c, 1)) == 1 && c != '\n')
-        if (out->len <= PASSPHRASE_MAX)
-            buf_append(out, &c, 1);
+    /* one more than allowed is enough to know */
+    while (out->len <= PASSPHRASE_MAX && (n = read(fd, &c, 1)) == 1 && c != '\n')
+        buf_append(out, &c, 1);
     sodium_memzero(&c, 1);
     if (n < 0)
         unreadable(path, failure);

@@ -3,6 +3,7 @@ import os
 import re
 import shutil
 import sqlite3
+import time
 
 from terminal import Terminal
 from test_secrets import contents, nowhere
@@ -144,6 +145,20 @@ def terminal():
         t.until(b"Passphrase of reviewer:")
         t.type("\x03")
         assert t.close() == 130, t.seen
+
+
+@test("passphrase: the time that a person takes to type is not the broker's, and what has no end is not read to it")
+def slow_person():
+    with World() as w:
+        protected(w)
+        t = Terminal(w, "-a", "reviewer", "status", "-t", "3s")
+        t.until(b"Passphrase of reviewer:")
+        asked = time.monotonic()
+        t.until(lambda _: time.monotonic() > asked + 3.5)
+        t.type(WORDS + "\n")
+        assert t.close() == 0 and b"not connected" not in t.seen and b"connected" in t.seen, t.seen
+        endless = w.json("reviewer", "status", env={"SEALPOST_PASSPHRASE_FILE": "/dev/zero"}, check=2)
+        assert endless.error["code"] == "bad_value", endless
 
 
 @test("T34_moved: a sealed value that was moved to another row is refused and named")
