@@ -94,8 +94,13 @@ enum err channels_wake(struct flow *flow)
 
         flow->woken_groups = group->next_woken;
         group->is_woken = false;
+        /* The turn that made it may have failed. */
+        if (e == ERR_OK)
+            e = group_get(flow, group->row.group_id, &group);
         if (e == ERR_OK)
             e = wake_readers(flow, group);
+        if (e == ERR_NOT_FOUND)
+            e = ERR_OK;
     }
     return e;
 }
@@ -137,7 +142,11 @@ enum err groups_trim(struct flow *flow)
         return ERR_OK;
     flow->trim_groups = group->next_trim;
     group->trims = false;
-    e = trim(flow, group->row.stream_id, &group->low, &more);
+    e = group_get(flow, group->row.group_id, &group);
+    if (e == ERR_NOT_FOUND)
+        return ERR_OK;
+    if (e == ERR_OK)
+        e = trim(flow, group->row.stream_id, &group->low, &more);
     if (e == ERR_OK && more)
         channel_moved(flow, group);
     return e;

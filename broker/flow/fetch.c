@@ -21,7 +21,8 @@ static enum err fetch_stream(struct flow *flow, const struct peer *peer,
     if (e != ERR_OK)
         return e;
     *found = pick.count > 0;
-    MESSAGE_SET(message, stream, pick.stream);
+    if (*found || asked->stream_id)
+        MESSAGE_SET(message, stream, pick.stream);
     MESSAGE_SET(message, items, list_of(&flow->items));
     return ERR_OK;
 }

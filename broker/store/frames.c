@@ -27,7 +27,8 @@
     X(SETTLE, "DELETE FROM frame WHERE stream_id = ?1 AND position <= ?2")                         \
     X(WAITING, "SELECT count(*), coalesce(min(sender_seq), 0), coalesce(max(sender_seq), 0),"      \
                " coalesce(sum(length(frame)), 0) FROM frame"                                       \
-               " WHERE session_id = ?1 AND sender_id = ?2 AND (kind <> 8 OR reason IS NULL)")
+               " WHERE session_id = ?1 AND sender_id = ?2 AND sender_seq > 0"                      \
+               " AND (kind <> 8 OR reason IS NULL)")
 STATEMENT_TABLE(STATEMENTS)
 
 /* Places of FACTS in a result. */

@@ -533,9 +533,11 @@ enum err fake_send_next(struct fake_broker *broker, struct fake_session *session
 static size_t fetch_behind(struct fake_broker *broker, const struct fake_party *party,
                            uint64_t after, struct fake_item *items, size_t max)
 {
+    static const uint8_t mailbox[16];
     struct message message = { .verb = VERB_FETCH };
     struct answer answer;
 
+    MESSAGE_SET(&message, stream, mailbox);
     MESSAGE_SET(&message, max, max);
     MESSAGE_SET(&message, max_bytes, 4 << 20);
     MESSAGE_SET(&message, after, after);

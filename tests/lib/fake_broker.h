@@ -90,7 +90,7 @@ enum err fake_status(const struct answer *answer, size_t i);
 enum err fake_send_next(struct fake_broker *broker, struct fake_session *session,
                         const struct fake_party *by);
 
-/* Everything above the cursor, without credit.  At most 256. */
+/* Everything in its mailbox above the cursor, without credit.  At most 256. */
 size_t fake_fetch(struct fake_broker *broker, const struct fake_party *party,
                   struct fake_item *items);
 struct answer fake_ack_with(struct fake_broker *broker, const struct fake_party *party,

@@ -3,6 +3,7 @@
 #include <sodium.h>
 #include <stdlib.h>
 
+#include "broker/store/groups.h"
 #include "shared/base/text.h"
 
 #define DAY_MS UINT64_C(86400000)
@@ -212,4 +213,113 @@ void fake_group_frame(struct buf *out, const struct fake_group *group,
     randombytes_buf_deterministic(at, rest, seed);
     put_u32(at, epoch);
     put_u32(at + 4, (uint32_t)seq);
+}
+
+/* ---- its channel --------------------------------------------------------------------------------
+ */
+
+enum err fake_group_send(struct fake_broker *broker, const struct fake_group *group,
+                         const struct fake_party *by, uint64_t seq)
+{
+    struct buf frame = { 0 };
+    struct bytes part;
+    struct answer answer;
+
+    fake_group_frame(&frame, group, &by->agent, group->chain.epoch, seq, 0, broker->now_ms + DAY_MS,
+                     BUCKET_MIN);
+    part = buf_bytes(&frame);
+    answer = fake_send(broker, by, &part, 1);
+    buf_free(&frame);
+    return fake_status(&answer, 0);
+}
+
+enum err fake_channel_fetch(struct fake_broker *broker, const struct fake_party *party,
+                            const struct fake_group *group, struct fake_item *items, size_t *count)
+{
+    struct message message = { .verb = VERB_FETCH };
+    size_t max = *count, more;
+
+    MESSAGE_SET(&message, stream, group->chain.gid);
+    MESSAGE_SET(&message, max_bytes, 4 << 20);
+    *count = 0;
+    do {
+        struct answer answer;
+
+        MESSAGE_SET(&message, max, max - *count);
+        MESSAGE_SET(&message, after, *count ? items[*count - 1].position : 0);
+        answer = fake_say(broker, &party->by, &message, NULL, 0);
+        if (answer.e != ERR_OK)
+            return answer.e;
+        more = fake_items_of(&answer.message, answer.parts, items + *count, max - *count);
+        *count += more;
+    } while (more && *count < max);
+    return ERR_OK;
+}
+
+struct answer fake_channel_ack_with(struct fake_broker *broker, const struct fake_party *party,
+                                    const struct fake_group *group, uint64_t after,
+                                    uint64_t position, const struct list_maker *receipts)
+{
+    struct message message = { .verb = VERB_ACK };
+
+    MESSAGE_SET(&message, stream, group->chain.gid);
+    MESSAGE_SET(&message, after, after);
+    MESSAGE_SET(&message, position, position);
+    MESSAGE_SET(&message, receipts, list_of(receipts));
+    return fake_say(broker, &party->by, &message, NULL, 0);
+}
+
+void fake_channel_receipt(const struct fake_agent *reader, const struct fake_item *items,
+                          size_t count, uint64_t now_ms, struct list_maker *out)
+{
+    struct receipt receipt = { .status = RECEIPT_DELIVERED,
+                               .from = items[0].position,
+                               .to = items[count - 1].position,
+                               .ts_ms = now_ms };
+    struct range_digest range;
+    struct fake_receipt made;
+    struct wire_receipt wire = { made.preimage, made.sig };
+
+    range_begin(&range);
+    for (size_t i = 0; i < count; i++)
+        range_add(&range, items[i].digest);
+    range_end(&range, receipt.range_digest);
+    fake_receipt_sign(&made, reader, receipt);
+    list_add_receipt(out, &wire);
+}
+
+uint64_t fake_channel_cursor(struct fake_broker *broker, const struct fake_party *party,
+                             const struct fake_group *group)
+{
+    struct group_row row;
+    struct cursor_row cursor;
+
+    if (store_group_find(broker->store, group->chain.gid, &row) != ERR_OK
+        || store_cursor_get(broker->store, row.stream_id, party->by.id, &cursor) != ERR_OK)
+        return 0;
+    return cursor.position;
+}
+
+size_t fake_channel_ack_all(struct fake_broker *broker, const struct fake_party *party,
+                            const struct fake_group *group)
+{
+    enum { MOST = 256 };
+    struct fake_item *items = mem_zeroed(MOST, sizeof *items);
+    size_t all = 0, count = MOST;
+
+    while (fake_channel_fetch(broker, party, group, items, &count) == ERR_OK && count > 0) {
+        struct list_maker receipts = { 0 };
+        struct answer answer;
+
+        fake_channel_receipt(&party->agent, items, count, broker->now_ms, &receipts);
+        answer
+            = fake_channel_ack_with(broker, party, group, fake_channel_cursor(broker, party, group),
+                                    items[count - 1].position, &receipts);
+        must(&answer, "ACK of a channel");
+        list_free(&receipts);
+        all += count;
+        count = MOST;
+    }
+    free(items);
+    return all;
 }

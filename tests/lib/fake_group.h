@@ -63,4 +63,26 @@ void fake_group_frame(struct buf *out, const struct fake_group *group,
                       const struct fake_agent *from, uint32_t epoch, uint64_t seq, uint8_t flags,
                       uint64_t expires_ms, size_t size);
 
+/* ---- its channel --------------------------------------------------------------------------------
+ */
+
+/* One frame by a member, in the chain's epoch, of the smallest size, for a day; the status. */
+enum err fake_group_send(struct fake_broker *broker, const struct fake_group *group,
+                         const struct fake_party *by, uint64_t seq);
+/* ERR_NOT_MEMBER, or what is above the cursor; *count in and out. */
+enum err fake_channel_fetch(struct fake_broker *broker, const struct fake_party *party,
+                            const struct fake_group *group, struct fake_item *items, size_t *count);
+struct answer fake_channel_ack_with(struct fake_broker *broker, const struct fake_party *party,
+                                    const struct fake_group *group, uint64_t after,
+                                    uint64_t position, const struct list_maker *receipts);
+/* What the cursor receipt of an ACK of these items, all of them, is. */
+void fake_channel_receipt(const struct fake_agent *reader, const struct fake_item *items,
+                          size_t count, uint64_t now_ms, struct list_maker *out);
+/* 0: no such reader. */
+uint64_t fake_channel_cursor(struct fake_broker *broker, const struct fake_party *party,
+                             const struct fake_group *group);
+/* FETCH and ACK until nothing is left; how many items. */
+size_t fake_channel_ack_all(struct fake_broker *broker, const struct fake_party *party,
+                            const struct fake_group *group);
+
 #endif
