@@ -115,7 +115,8 @@ uint64_t link_next_ms(const struct world *world);
 void link_arrive(struct world *world);
 
 /* world_record.c */
-/* P5: whatever leaves an agent has one digest per scope, sender and number, for ever. */
+/* P5: whatever leaves an agent has one digest per scope, sender and number (groups: and epoch), for
+ * ever. */
 void record_frames(struct world *world, const struct bytes *parts, size_t count);
 void record_clear(struct world *world);
 void record_sent(struct world *world, const uint8_t id[static 16], struct world_agent *from,

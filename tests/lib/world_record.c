@@ -92,13 +92,15 @@ void record_frames(struct world *world, const struct bytes *parts, size_t count)
 
     for (size_t i = 0; i < count; i++) {
         struct frame_view frame;
-        uint8_t number[56], key[16], digest[FRAME_DIGEST_SIZE];
+        uint8_t number[60], key[16], digest[FRAME_DIGEST_SIZE];
         struct numbered *slot;
 
         if (frame_parse(parts[i], &frame) != ERR_OK)
             world_fail(world, "an agent sent a frame that is none");
         frame_digest(&frame, digest);
         put_u64(put_raw(put_raw(number, frame.scope, 16), frame.sender, 32), frame.seq);
+        /* A group's frame that came too late for its epoch is sealed again for the next (5.3). */
+        put_u32(number + 56, frame.kind == FRAME_GROUP ? get_u32(frame.hdr.at) : 0);
         crypto_generichash(key, sizeof key, number, sizeof number, NULL, 0);
         if (2 * world->numbered_count >= world->numbered_cap)
             numbered_grow(world);
