@@ -18,7 +18,11 @@ static void queues_text(struct cli *cli, const json_t *rows)
         table_cell(table, "%s", size_of(row, "bytes"));
         table_cell(table, "%llu", (unsigned long long)number_of(row, "in_flight"));
         table_cell(table, "%s", age_of(row, "oldest_ms"));
-        table_cell(table, "%s", number_of(row, "online") ? "online" : "away");
+        if (number_of(row, "readers") > 1)
+            table_cell(table, "%llu of %llu online", (unsigned long long)number_of(row, "online"),
+                       (unsigned long long)number_of(row, "readers"));
+        else
+            table_cell(table, "%s", number_of(row, "online") ? "online" : "away");
     }
     table_print(cli, &table, "no frames wait");
 }

@@ -51,8 +51,8 @@ static const struct cli_flag revoke_flags[]
 static const char *const revoke_examples[]
     = { "sealpostctl revoke reviewer", "sealpostctl revoke reviewer --reason stolen --yes", NULL };
 
-static const char *const queues_examples[]
-    = { "sealpostctl queues", "sealpostctl queues reviewer", NULL };
+static const char *const queues_examples[] = { "sealpostctl queues", "sealpostctl queues reviewer",
+                                               "sealpostctl queues '#1931143f'", NULL };
 static const char *const queues_emits[] = { "queue", "frame", "error", NULL };
 
 static const struct cli_arg group_args[] = { { "GROUP", false, false }, { 0 } };

@@ -72,6 +72,12 @@ void command_unknown_agent(struct command *command, const char *name)
     free(names);
 }
 
+void command_unknown_group(struct command *command, const char *name)
+{
+    command_fail(command, 6, "unknown_group", "sealpostctl groups",
+                 "group \"%.40s\": no such group", name);
+}
+
 struct first_frame {
     uint64_t stored_ms, position;
 };

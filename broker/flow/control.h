@@ -44,7 +44,10 @@ void command_fail(struct command *command, int exit, const char *code, const cha
 /* "no agent NAME", with the nearest names. */
 void command_unknown_agent(struct command *command, const char *name);
 
-/* A mailbox's first frame: when it was stored, or 0. */
+/* "no group NAME". */
+void command_unknown_group(struct command *command, const char *name);
+
+/* A stream's first frame: when it was stored, or 0. */
 enum err control_oldest(struct flow *flow, int64_t stream_id, uint64_t *stored_ms,
                         uint64_t *position);
 

@@ -119,8 +119,7 @@ static enum err members_of(struct command *command, const char *name)
         e = store_view(command->flow->store, "v_members", "group8", group8, "behind", MEMBERS_MOST,
                        member_row, &members);
     if (e == ERR_OK && json_array_size(members.objects) == 0)
-        command_fail(command, 6, "unknown_group", "sealpostctl groups",
-                     "group \"%.40s\": no such group", name);
+        command_unknown_group(command, name);
     for (size_t i = json_array_size(members.objects); e == ERR_OK && i-- > 0;)
         out_line(&command->lines, json_incref(json_array_get(members.objects, i)));
     json_decref(members.objects);
