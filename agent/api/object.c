@@ -41,6 +41,8 @@ static const char *waits_text(enum outgoing_waits waits)
         return "consent";
     case WAITS_FOR_RECIPIENT:
         return "recipient";
+    case WAITS_FOR_EPOCH:
+        return "epoch";
     }
     return NULL;
 }
