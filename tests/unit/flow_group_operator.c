@@ -177,3 +177,60 @@ Test(group_operator, its_channel_is_a_queue)
     cr_expect_str_eq(text(json_array_get(all, 0), "code"), "unknown_group");
     json_decref(all);
 }
+
+/* ---- a thousand ---------------------------------------------------------------------------------
+ */
+
+enum { MANY = 1000, MESSAGES = 500 };
+
+static bool count_row(void *ctx, int count, const char *const *names, const char *const *values)
+{
+    (void)count;
+    (void)names;
+    (void)values;
+    ++*(size_t *)ctx;
+    return true;
+}
+
+static size_t rows_of(const char *view, const char *where, const char *value)
+{
+    size_t count = 0;
+
+    cr_assert_eq(store_view(broker.store, view, where, value, NULL, INT64_MAX, count_row, &count),
+                 ERR_OK);
+    return count;
+}
+
+/* One stored row per message, however many read it; none is left when all but the removed have. */
+Test(group_operator, a_thousand_members_and_500_messages_are_500_rows)
+{
+    struct fake_party *many = calloc(MANY, sizeof *many);
+    struct stream_row stream;
+    struct group_row row;
+    char party[16];
+
+    cr_assert(many);
+    broker.settings.send_burst = 100000;
+    flow_configure(broker.flow, &broker.settings);
+    for (size_t i = 0; i < MANY; i++) {
+        snprintf(party, sizeof party, "m%zu", i);
+        fake_join(&broker, &many[i], party);
+    }
+    fake_group_free(&group);
+    fake_group_open(&broker, &group, &owner, 0, 2);
+    fake_group_admit(&broker, &group, &owner, many, MANY);
+    for (uint64_t seq = 1; seq <= MESSAGES; seq++)
+        cr_assert_eq(fake_group_send(&broker, &group, &owner, seq), ERR_OK);
+    cr_expect_eq(rows_of("v_frames", "kind", "group"), MESSAGES + 3,
+                 "and three of the other group");
+    cr_expect_eq(rows_of("v_members", "role", "member"), MANY + 2);
+    cr_assert_eq(fake_group_remove(&broker, &group, &owner, &many[0]).e, ERR_OK);
+    for (size_t i = 1; i < MANY; i++)
+        fake_channel_ack_all(&broker, &many[i], &group);
+    fake_channel_ack_all(&broker, &owner, &group);
+    fake_broker_pass(&broker, 1000);
+    cr_assert_eq(store_group_find(broker.store, group.chain.gid, &row), ERR_OK);
+    cr_assert_eq(store_stream_get(broker.store, row.stream_id, &stream), ERR_OK);
+    cr_expect_eq(stream.frames, 0, "%llu", (unsigned long long)stream.frames);
+    free(many);
+}
