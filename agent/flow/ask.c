@@ -166,6 +166,7 @@ enum err agent_accept(struct agent *agent, const uint8_t aid[static 32], bool *a
     if (e == ERR_OK) {
         accept_held(agent, &peer, answered, sid);
         profile_peer_policy(agent->store, peer.peer_id, POLICY_ACCEPTED);
+        agent_groups_judge(agent);
     }
     return leave(agent, e);
 }

@@ -71,6 +71,7 @@ struct agent_conn {
     uint8_t broker_log_head[32];
     uint64_t last_position, waiting;
     uint64_t most_flying, most_flying_bytes, frame_life_ms;
+    uint64_t most_members; /* of a new group */
     bool new_incarnation;
     int64_t skew_ms;
     bool skew_known;

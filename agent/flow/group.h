@@ -67,6 +67,9 @@ struct agent_group {
     uint64_t epoch_due_ms;
     uint64_t rekeyed_ms;    /* elapsed: the last one made for a member who asked */
     uint64_t revoke_due_ms; /* elapsed */
+    uint64_t judge_ms;      /* elapsed: an invitation is looked at again */
+    uint64_t gap_seq;       /* an event came from the channel … */
+    unsigned gap_asks;      /* … that the broker's history does not reach, so many times */
     bool look_revoked;      /* is somebody in it revoked? */
     uint64_t age_due_ms;    /* elapsed: next look at age and number of messages */
 
@@ -118,6 +121,8 @@ void agent_group_epoch_refused(struct agent *agent, struct agent_group *group, u
 void agent_group_forked(struct agent *agent, struct agent_group *group, const char *why);
 /* The log says that somebody is revoked: admins remove him. */
 void agent_groups_revoked(struct agent *agent, const uint8_t aid[static 32]);
+/* A person has said whom to trust: invitations that are held. */
+void agent_groups_judge(struct agent *agent);
 /* The log has grown: keys that waited for it. */
 void agent_groups_resume(struct agent *agent);
 

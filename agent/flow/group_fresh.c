@@ -74,6 +74,8 @@ static bool same_history(struct agent *agent, struct agent_group *group, uint64_
 {
     uint8_t mine[32];
 
+    if (seq + 1 == group->stored_seq)
+        return memcmp(group->stored_head, said, 32) == 0; /* nearly always */
     if (seq < group->stored_seq)
         return !digest_at(agent, group, seq, mine) || memcmp(mine, said, 32) == 0;
     if (seq + 1 > group->ahead_seq) {
@@ -312,7 +314,7 @@ static bool can_speak(const struct agent_group *group)
 
 static void prepare(struct agent *agent, struct agent_group *group, uint64_t now)
 {
-    if (group->row.state == PROFILE_GROUP_INVITED)
+    if (group->row.state == PROFILE_GROUP_INVITED && now >= group->judge_ms)
         agent_group_invitation_judge(agent, group);
     if (agent_group_is_mine_to_keep(agent, group) && can_speak(group)) {
         if (group->look_revoked && now >= group->revoke_due_ms)

@@ -17,6 +17,7 @@
 #include "shared/wire/take.h"
 
 #define JOIN_MARGIN_MS 1000
+#define JUDGE_AGAIN_MS 5000
 
 /* ------------------------------------------------------------------ telling */
 
@@ -203,6 +204,7 @@ static bool is_over(const struct agent *agent, const struct agent_group *group)
            || me->expires_ms <= agent_now(agent) + JOIN_MARGIN_MS;
 }
 
+/* It may be another group that was told of under this number. */
 static bool is_told(const struct agent_group *group)
 {
     return group->name[0] && memcmp(group->told_created, group->chain.created_digest, 32) == 0;
@@ -216,6 +218,7 @@ void agent_group_invitation_judge(struct agent *agent, struct agent_group *group
     if (group->row.state != PROFILE_GROUP_INVITED || !group->compared
         || agent_group_pending(group) > 0)
         return;
+    group->judge_ms = agent_elapsed(agent) + JUDGE_AGAIN_MS;
     if (is_over(agent, group)) {
         agent_group_left(agent, group);
         return;
@@ -227,12 +230,18 @@ void agent_group_invitation_judge(struct agent *agent, struct agent_group *group
         agent_group_left(agent, group);
         break;
     case CONSENT_GIVE:
-        if (is_told(group))
+        if (!is_named(group) || is_told(group)) /* its name may come later */
             agent_group_join_wish(agent, group);
         break;
     case CONSENT_HOLD:
         break;
     }
+}
+
+void agent_groups_judge(struct agent *agent)
+{
+    for (struct agent_group *group = agent->groups; group; group = group->next)
+        group->judge_ms = 0;
 }
 
 void agent_group_admins_accept(struct agent *agent, struct agent_group *group)

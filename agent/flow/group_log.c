@@ -14,6 +14,7 @@
 #include "shared/wire/lists.h"
 
 #define STRANGER_SIZE 33 /* aid, enum stranger */
+#define GAP_ASKS      3
 
 enum stranger { STRANGER_NEW, STRANGER_ASKED, STRANGER_LOST };
 
@@ -428,6 +429,21 @@ static void about_me(struct agent *agent, struct agent_group *group,
         removed_ahead(agent, group, said, event);
 }
 
+/* The broker shows an event in the channel, and again and again none such when it is asked. */
+static bool is_beyond(struct agent *agent, struct agent_group *group, uint64_t seq)
+{
+    if (group->asked || group->wants_events || group->batch_count)
+        return false;
+    if (group->gap_seq != seq) {
+        group->gap_seq = seq;
+        group->gap_asks = 0;
+    }
+    if (++group->gap_asks <= GAP_ASKS)
+        return false;
+    agent_group_alarm(agent, group, "the broker shows an event that its history does not have");
+    return true;
+}
+
 bool agent_group_event_item(struct agent *agent, const struct signed_event *said)
 {
     struct agent_group *group;
@@ -438,6 +454,8 @@ bool agent_group_event_item(struct agent *agent, const struct signed_event *said
     if (event_parse(said->preimage, &event) != ERR_OK || event.scope != SCOPE_GROUP)
         return true;
     group = agent_group_named(agent, event.id);
+    if (group && event.type == EVENT_GROUP_CLOSED && group->row.state == PROFILE_GROUP_CLOSED)
+        agent_group_wipe(agent, group, DEAD_SESSION_ENDED); /* nothing comes behind it */
     if (!group || group->row.state != PROFILE_GROUP_JOINED) {
         about_me(agent, group, said, &event);
         return true;
@@ -446,6 +464,8 @@ bool agent_group_event_item(struct agent *agent, const struct signed_event *said
                                                              : take(agent, group, said, &wants);
     judge(agent, group, e);
     finish_wants(agent, group, &wants);
+    if (e == ERR_GAP && is_beyond(agent, group, event.seq))
+        return true;
     if (e == ERR_GAP || e == ERR_BUSY) {
         look_for_more(group, event.seq);
         if (is_of_my_membership(agent, &event))

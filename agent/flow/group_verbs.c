@@ -90,6 +90,14 @@ static bool is_twice(const uint8_t (*list)[32], size_t at)
     return false;
 }
 
+/* What the broker said, or says by itself if it was never there. */
+static uint32_t most_members(const struct agent *agent)
+{
+    uint64_t most = agent->link.most_members;
+
+    return most >= 1 && most <= GROUP_MEMBERS_MAX ? (uint32_t)most : (uint32_t)LIMIT_GROUP_MEMBERS;
+}
+
 static enum err may_create(struct agent *agent, const struct group_create *create,
                            char name[static NAME_MAX_LEN + 1])
 {
@@ -105,7 +113,7 @@ static enum err may_create(struct agent *agent, const struct group_create *creat
         return ERR_EXISTS;
     for (const struct agent_group *group = agent->groups; group; group = group->next)
         open += agent_group_is_open(group);
-    if (open >= LIMIT_GROUPS_MAX || create->invite_count >= LIMIT_GROUP_MEMBERS)
+    if (open >= LIMIT_GROUPS_MAX || create->invite_count >= most_members(agent))
         return ERR_QUOTA;
     for (size_t i = 0; i < create->invite_count; i++) {
         enum err e
@@ -119,7 +127,7 @@ static enum err may_create(struct agent *agent, const struct group_create *creat
 static enum err found(struct agent *agent, struct agent_group *group,
                       const struct group_create *create)
 {
-    struct created_body created = { .max_members = (uint32_t)LIMIT_GROUP_MEMBERS };
+    struct created_body created = { .max_members = most_members(agent) };
     uint8_t body[CREATED_BODY_SIZE];
     enum err e;
 

@@ -503,6 +503,8 @@ static void take_limits(struct agent_conn *link, const struct wire_list *limits)
             link->most_flying_bytes = value;
         else if (number == WIRE_LIMIT_FRAME_LIFE)
             link->frame_life_ms = value;
+        else if (number == WIRE_LIMIT_MEMBERS)
+            link->most_members = value;
     }
 }
 

@@ -245,6 +245,7 @@ void agent_link_init(struct agent *agent)
     agent->link.state = STATE_DOWN;
     agent->link.due_ms = NEVER;
     agent->link.most_flying = LIMIT_UNANSWERED;
+    agent->link.most_members = LIMIT_GROUP_MEMBERS;
     agent->link.most_flying_bytes = LIMIT_UNANSWERED_BYTES;
     agent_random(agent, agent->link.instance, sizeof agent->link.instance);
 }
