@@ -87,8 +87,7 @@ void incoming_close(struct incoming *in)
     in->parts = 0;
 }
 
-/* Asks and waits for the answer; nothing else may come meanwhile (no credit is given yet). */
-static void ask(struct client *client, struct message *message, const struct bytes *parts,
+void client_ask(struct client *client, struct message *message, const struct bytes *parts,
                 size_t count, struct incoming *in)
 {
     for (int tries = 0; !client_say(client, message, parts, count); tries++) {
@@ -165,9 +164,20 @@ void client_join(struct client *client, const char *name, const char *text)
     MESSAGE_SET(&enrol, card, ((struct wire_signed){ buf_bytes(&client->card), client->card_sig }));
     MESSAGE_SET(&enrol, sig, sig);
     socket_new(client, &keys);
-    ask(client, &enrol, NULL, 0, &in);
+    client_ask(client, &enrol, NULL, 0, &in);
     incoming_close(&in);
     client_disconnect(client);
+}
+
+/* Where its mailbox and its channel stand. */
+static void take_cursors(struct client *client, const struct wire_list *streams)
+{
+    struct list_reader reader = list_read(streams);
+    struct wire_stream stream;
+
+    while (list_stream(&reader, &stream))
+        *(memcmp(stream.stream, zeroes, 16) == 0 ? &client->cursor : &client->channel)
+            = stream.cursor;
 }
 
 void client_connect(struct client *client)
@@ -182,7 +192,8 @@ void client_connect(struct client *client)
     MESSAGE_SET(&hello, version, 1);
     MESSAGE_SET(&hello, instance, instance);
     socket_new(client, &client->transport);
-    ask(client, &hello, NULL, 0, &in);
+    client_ask(client, &hello, NULL, 0, &in);
+    take_cursors(client, &in.message.streams);
     incoming_close(&in);
 }
 
@@ -329,7 +340,7 @@ static void empty_mailbox(struct client *client, size_t items)
         MESSAGE_SET(&fetch, max, 64);
         MESSAGE_SET(&fetch, max_bytes, 1048576);
         MESSAGE_SET(&fetch, wait_ms, 10000);
-        ask(client, &fetch, NULL, 0, &in);
+        client_ask(client, &fetch, NULL, 0, &in);
         count = in.message.items.count;
         if (!count)
             load_fail("%s: nothing in the mailbox", client->name);
@@ -377,7 +388,7 @@ void client_open_session(struct client *a, struct client *b)
     list_add_event(&events, &(struct wire_event){ preimage, sig, buf_bytes(&body) });
     MESSAGE_SET(&request, events, list_of(&events));
     part = buf_bytes(&frame);
-    ask(a, &request, &part, 1, &in);
+    client_ask(a, &request, &part, 1, &in);
     incoming_close(&in);
     event_digest(accepted.prev, bytes_of(preimage, sizeof preimage));
 
@@ -390,7 +401,7 @@ void client_open_session(struct client *a, struct client *b)
     list_add_event(&events, &(struct wire_event){ preimage, sig, bytes_of(digest, 32) });
     MESSAGE_SET(&accept, events, list_of(&events));
     part = buf_bytes(&frame);
-    ask(b, &accept, &part, 1, &in);
+    client_ask(b, &accept, &part, 1, &in);
     incoming_close(&in);
 
     empty_mailbox(a, 2); /* ACCEPTED and b's frame */

@@ -33,6 +33,8 @@ struct client {
 
     /* as a reader of its mailbox */
     uint64_t cursor; /* confirmed, or asked for */
+
+    uint64_t channel; /* its cursor in the one group */
 };
 
 struct incoming {
@@ -55,6 +57,9 @@ void client_open_session(struct client *a, struct client *b);
 /* Sends without waiting; false: the socket is full. */
 bool client_say(struct client *client, struct message *message, const struct bytes *parts,
                 size_t count);
+/* Asks and waits for the answer; nothing else may come meanwhile (no credit is given yet). */
+void client_ask(struct client *client, struct message *message, const struct bytes *parts,
+                size_t count, struct incoming *in);
 /* Receives; waits at most `wait_ms` (0: not at all). */
 bool client_hear(struct client *client, struct incoming *in, int wait_ms);
 void incoming_close(struct incoming *in);

@@ -1,10 +1,11 @@
 /*
  * load - a real broker process, CURVE, n producers and n consumers with frames of noise.
  *
- *     load [-b BUILD_DIR] [-d DIR] [-p PAIRS] [-n FRAMES] [-s BODY] [-i IDLE]
+ *     load [-b BUILD_DIR] [-d DIR] [-p PAIRS | -g MEMBERS] [-n FRAMES] [-s BODY] [-i IDLE]
  *
  * Four phases, each with its figures: stored for consumers that are away; drained by them; live,
- * all at once; and 500 messages a second for latency.  Everything runs on this machine: the figures
+ * all at once; and 500 messages a second for latency.  With -g one sender and a group of so many
+ * members instead of pairs.  Everything runs on this machine: the figures
  * hold the load generator's own CPU, too, which bench/README.md says beside them.
  */
 #include <fcntl.h>
@@ -18,18 +19,18 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "bench/load/client.h"
+#include "bench/load/load.h"
 #include "shared/base/clock.h"
 #include "shared/base/text.h"
 #include "shared/wire/limit.h"
 
-enum { PAIRS_MAX = 64, BATCH = 63, WINDOW_MESSAGES = 16, WINDOW_FRAMES = 1000, CREDIT = 1024 };
+enum { PAIRS_MAX = 64 };
 
 extern char **environ;
 
 struct options {
     const char *build, *dir;
-    unsigned pairs, idle;
+    unsigned pairs, idle, members;
     uint64_t frames; /* of each producer, in each phase */
     size_t body;
 };
@@ -46,7 +47,7 @@ struct pair {
     uint64_t *sent_us; /* by number, of the latency phase */
 };
 
-static struct options options = { "build/release", NULL, 8, 0, 50000, 300 };
+static struct options options = { "build/release", NULL, 8, 0, 0, 50000, 300 };
 static pid_t broker;
 static struct pair pairs[PAIRS_MAX];
 
@@ -104,8 +105,7 @@ static void broker_start(void)
     run(wait, true);
 }
 
-/* `count` invites for names that begin with `prefix`. */
-static void invites(const char *prefix, unsigned count, char (*out)[INVITE_TEXT_SIZE])
+void invites(const char *prefix, unsigned count, char (*out)[INVITE_TEXT_SIZE])
 {
     char control[400], command[32768];
     int len;
@@ -143,7 +143,7 @@ static uint64_t memory_kib(const char *what)
     return kib;
 }
 
-static uint64_t cpu_ms(void)
+uint64_t cpu_ms(void)
 {
     char path[64], text[1024];
     unsigned long user = 0, system = 0;
@@ -159,7 +159,7 @@ static uint64_t cpu_ms(void)
     return (user + system) * 1000 / (unsigned long)sysconf(_SC_CLK_TCK);
 }
 
-static uint64_t disk_bytes(void)
+uint64_t disk_bytes(void)
 {
     static const char *const names[] = { "broker.db", "broker.db-wal" };
     uint64_t sum = 0;
@@ -258,7 +258,7 @@ static void heard_by_consumer(struct pair *pair, struct incoming *in)
     }
 }
 
-static void give_credit(struct client *client)
+void give_credit(struct client *client)
 {
     struct message credit = { .verb = VERB_CREDIT };
 
@@ -330,7 +330,7 @@ static double rate(uint64_t count, uint64_t us)
     return (double)count * 1e6 / (double)us;
 }
 
-static void report(const char *phase, uint64_t count, uint64_t us, uint64_t cpu, const char *aim)
+void report(const char *phase, uint64_t count, uint64_t us, uint64_t cpu, const char *aim)
 {
     printf("%-28s %9.0f /s   %6.2f s   broker %5.2f s CPU, %4.1f us each   aim %s\n", phase,
            rate(count, us), (double)us / 1e6, (double)cpu / 1e3, (double)cpu * 1e3 / (double)count,
@@ -521,19 +521,36 @@ static void setup(void)
     }
 }
 
+static void pair_phases(void)
+{
+    setup();
+    printf("%u pairs, %" PRIu64
+           " frames each, bodies of %zu B in frames of %zu B, window %d, credit %d\nquotas: %s",
+           options.pairs, options.frames, options.body, pairs[0].frame.len, WINDOW_FRAMES, CREDIT,
+           quotas);
+    report_flush();
+    phase_store();
+    phase_drain();
+    phase_live();
+    phase_latency();
+}
+
 static void arguments(int argc, char **argv)
 {
     uint64_t n;
 
-    for (int c; (c = getopt(argc, argv, "b:d:p:n:s:i:")) != -1;) {
+    for (int c; (c = getopt(argc, argv, "b:d:p:g:n:s:i:")) != -1;) {
         if (c == 'b' || c == 'd') {
             *(c == 'b' ? &options.build : &options.dir) = optarg;
             continue;
         }
         if (c == '?' || count_parse(&n, optarg) != ERR_OK)
             load_fail(
-                "usage: load [-b BUILD_DIR] [-d DIR] [-p PAIRS] [-n FRAMES] [-s BODY] [-i IDLE]");
-        if (c == 'p')
+                "usage: load [-b BUILD_DIR] [-d DIR] [-p PAIRS | -g MEMBERS] [-n FRAMES] [-s BODY]"
+                " [-i IDLE]");
+        if (c == 'g')
+            options.members = (unsigned)n;
+        else if (c == 'p')
             options.pairs = (unsigned)n;
         else if (c == 'n')
             options.frames = n;
@@ -542,6 +559,8 @@ static void arguments(int argc, char **argv)
         else
             options.idle = (unsigned)n;
     }
+    if (options.members > 1000)
+        load_fail("at most 1000 members");
     if (options.pairs < 1 || options.pairs > PAIRS_MAX)
         load_fail("1 to %d pairs", PAIRS_MAX);
 }
@@ -559,16 +578,13 @@ int main(int argc, char **argv)
     net_start();
     broker_start();
     atexit(stop);
-    setup();
-    printf("%u pairs, %" PRIu64
-           " frames each, bodies of %zu B in frames of %zu B, window %d, credit %d\nquotas: %s",
-           options.pairs, options.frames, options.body, pairs[0].frame.len, WINDOW_FRAMES, CREDIT,
-           quotas);
-    report_flush();
-    phase_store();
-    phase_drain();
-    phase_live();
-    phase_latency();
+    if (options.members) {
+        printf("quotas: %s", quotas);
+        report_flush();
+        group_phases(options.members, options.frames, options.body);
+    } else {
+        pair_phases();
+    }
     if (options.idle)
         phase_idle();
     printf("%-28s %9.1f MiB now, %.1f MiB at most\n", "broker memory",

@@ -616,6 +616,68 @@ Test(channel_on_disk, a_row_that_is_nobodys)
     cr_expect_eq(fake_group_send(&broker, &group, &ann, 3), ERR_OK);
 }
 
+static uint32_t queue_frame(uint64_t seq)
+{
+    struct message message = { .verb = VERB_SEND };
+    struct buf frame = { 0 };
+    struct bytes part;
+    uint32_t rid;
+
+    fake_group_frame(&frame, &group, &ann.agent, group.chain.epoch, seq, 0, broker.now_ms + DAY_MS,
+                     BUCKET_MIN);
+    part = buf_bytes(&frame);
+    rid = fake_queue(&broker, &ann.by, &message, &part, 1);
+    buf_free(&frame);
+    return rid;
+}
+
+static uint32_t queue_fetch(const struct fake_party *by)
+{
+    struct message message = { .verb = VERB_FETCH };
+
+    MESSAGE_SET(&message, stream, group.chain.gid);
+    MESSAGE_SET(&message, max, 16);
+    MESSAGE_SET(&message, max_bytes, 1 << 20);
+    return fake_queue(&broker, &by->by, &message, NULL, 0);
+}
+
+/* Bob looks while frames 1 and 2 come; 2 spoils the turn, which runs again one by one, and what
+ * takes its position later is another frame. */
+Test(channel_on_disk, a_turn_that_fails_leaves_nothing_behind)
+{
+    struct answer answer;
+    uint32_t rids[3];
+    size_t count;
+
+    fake_credit(&broker, cat, 256, 1 << 20);
+    change(
+        "CREATE UNIQUE INDEX narrow ON frame (stream_id) WHERE kind = 8 AND sender_seq IN (1, 2)");
+    rids[0] = queue_frame(1);
+    rids[1] = queue_fetch(bob);
+    rids[2] = queue_frame(2);
+    cr_assert_eq(fake_run(&broker), ERR_OK);
+    answer = fake_answer(&broker, ann.by.conn, rids[0]);
+    cr_expect_eq(fake_status(&answer, 0), ERR_OK);
+    answer = fake_answer(&broker, bob->by.conn, rids[1]);
+    cr_expect_eq(fake_items_of(&answer.message, answer.parts, items, 16), 1);
+    cr_expect_eq(fake_answer(&broker, ann.by.conn, rids[2]).e, ERR_INTERNAL);
+    change("DROP INDEX narrow");
+    cr_assert_eq(fake_group_send(&broker, &group, bob, 1), ERR_OK);
+    count = 8;
+    cr_assert_eq(fake_channel_fetch(&broker, &ann, &group, items, &count), ERR_OK);
+    cr_assert_eq(count, 2);
+    cr_expect_arr_eq(items[1].sender, bob->agent.aid, 32);
+    count = 0;
+    while ((answer = fake_next(&broker, cat->by.conn, VERB_DELIVER)).e == ERR_OK)
+        count += fake_items_of(&answer.message, answer.parts, items, 16);
+    cr_expect_eq(count, 2, "each of them once");
+    fake_hello(&broker, cat);
+    fake_channel_ack_all(&broker, bob, &group);
+    fake_channel_ack_all(&broker, cat, &group);
+    fake_channel_ack_all(&broker, &ann, &group);
+    cr_expect_eq(channel().frames, 0);
+}
+
 /* Whatever was to be trimmed when the broker stopped. */
 Test(channel_on_disk, trimming_goes_on_after_a_restart)
 {
