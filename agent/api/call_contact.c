@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "agent/api/call_group.h"
 #include "agent/api/object.h"
 #include "agent/api/verbs.h"
 #include "shared/base/text.h"
@@ -212,14 +213,20 @@ const struct call_verb call_request = {
 struct filter {
     struct call *call;
     const uint8_t *aid; /* NULL: anybody */
+    const uint8_t *gid; /* NULL: not only this group's invitation */
 };
 
 static void give_request(void *ctx, const struct request_info *request)
 {
     const struct filter *filter = ctx;
 
-    if (!filter->aid || memcmp(filter->aid, request->aid, 32) == 0)
-        call_item(filter->call, object_request(request, filter->aid != NULL));
+    bool one = filter->aid || filter->gid;
+
+    if (filter->aid && (request->group || memcmp(filter->aid, request->aid, 32) != 0))
+        return;
+    if (filter->gid && (!request->group || memcmp(filter->gid, request->session, 16) != 0))
+        return;
+    call_item(filter->call, object_request(request, one));
 }
 
 /* What could not be asked is worth a note when the answer comes from this disk alone. */
@@ -239,12 +246,16 @@ static void requests_step(struct call *call)
     const char *peer = call_text(call, "peer");
     struct filter filter = { .call = call };
     enum reach reach = call_reach(call, until);
-    uint8_t aid[32];
+    uint8_t aid[32], gid[16];
     enum err e;
 
     if (reach == REACH_WAITING)
         return;
-    if (peer) {
+    if (peer && peer[0] == '+') {
+        if (!call_find_group(call, peer + 1, until, gid))
+            return;
+        filter.gid = gid;
+    } else if (peer) {
         if (!call_find_peer(call, peer, until, aid))
             return;
         filter.aid = aid;
@@ -283,6 +294,76 @@ static bool find_asker(struct call *call, uint8_t aid[static 32])
     return true;
 }
 
+/* Parameters   peer (+GROUP), as?.   Items   `group` */
+struct joining {
+    uint8_t gid[16];
+    bool answered;
+};
+
+static void give_group(struct call *call, const uint8_t gid[static 16])
+{
+    struct group_info group;
+
+    if (agent_group_get(call->agent, gid, &group) == ERR_OK)
+        call_item(call, object_group(&group));
+}
+
+static void answer_failure(struct call *call, enum err e, const char *name)
+{
+    const char *as = call_text(call, "as");
+
+    if (e == ERR_NOT_FOUND)
+        call_fail_with(call, 6, "no_request", "sealpost requests",
+                       "no invitation into +%.64s waits", name);
+    else if (e == ERR_EXISTS)
+        call_fail_with(call, 4, "group_exists", "sealpost group",
+                       "there is a group +%.64s here already", as ? as : name);
+    else if (e == ERR_EXPIRED)
+        call_fail_with(call, 5, "expired", "ask its inviter for another one",
+                       "the invitation into +%.64s is over", name);
+    else
+        call_fail_group(call, e, name);
+}
+
+/* Joins, or declines; the broker's word is waited for. */
+static void answer_group(struct call *call, const char *name, bool join)
+{
+    struct joining *j = call->state;
+    uint64_t until = call_deadline(call, NETWORK_MS);
+    enum reach reach = call_reach(call, until);
+    struct failure failure;
+    struct group_info group;
+    enum err e = ERR_OK;
+
+    if (!j->answered) {
+        if (reach == REACH_WAITING || !call_find_group(call, name, until, j->gid))
+            return;
+        e = join ? agent_group_join(call->agent, j->gid, call_text(call, "as"))
+                 : agent_group_decline(call->agent, j->gid);
+        j->answered = e == ERR_OK;
+    }
+    if (e == ERR_OK)
+        e = agent_group_get(call->agent, j->gid, &group);
+    if (e == ERR_OK && group.pending == 0)
+        e = group.refusal;
+    if (e != ERR_OK) {
+        answer_failure(call, e, name);
+    } else if (group.pending == 0) {
+        give_group(call, j->gid);
+        call_end(call, 0);
+    } else if (call->offline || reach == REACH_NOT || call->now_ms >= until) {
+        give_group(call, j->gid);
+        if (!call->offline) {
+            call_link_failure(call, &failure);
+            call_note(call, "%s", failure.message);
+        }
+        call_note(call, "the answer goes out by itself");
+        call_end(call, 0);
+    } else {
+        call->wake_ms = until;
+    }
+}
+
 static void accept_step(struct call *call)
 {
     const char *peer = asked_peer(call);
@@ -291,6 +372,10 @@ static void accept_step(struct call *call)
     bool answered;
     enum err e;
 
+    if (peer[0] == '+') {
+        answer_group(call, peer + 1, true);
+        return;
+    }
     if (!find_asker(call, aid))
         return;
     if (agent_peer_names(call->agent, peer, &names) == ERR_OK && names.replaced)
@@ -307,7 +392,9 @@ static void accept_step(struct call *call)
     call_end(call, 0);
 }
 
-const struct call_verb call_accept = { .name = "accept", .online = true, .step = accept_step };
+const struct call_verb call_accept = {
+    .name = "accept", .online = true, .state_len = sizeof(struct joining), .step = accept_step
+};
 
 static void reject_step(struct call *call)
 {
@@ -317,6 +404,10 @@ static void reject_step(struct call *call)
     struct failure failure;
     enum err e;
 
+    if (peer[0] == '+') {
+        answer_group(call, peer + 1, false);
+        return;
+    }
     if (!find_asker(call, aid))
         return;
     e = agent_reject(call->agent, aid, block, &answered, sid);
@@ -334,4 +425,6 @@ static void reject_step(struct call *call)
     call_end(call, 0);
 }
 
-const struct call_verb call_reject = { .name = "reject", .online = true, .step = reject_step };
+const struct call_verb call_reject = {
+    .name = "reject", .online = true, .state_len = sizeof(struct joining), .step = reject_step
+};

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/api/call_group.h"
 #include "agent/api/object.h"
 #include "agent/api/verbs.h"
 #include "shared/base/text.h"
@@ -15,23 +16,38 @@
  * Parameters   all?, count?, from? (list of PEER).   Items   `header`; at last {"held":N} as
  * `counts` */
 
-static bool senders(struct call *call, uint8_t (**out)[32], size_t *count)
+struct senders {
+    uint8_t (*from)[32], (*groups)[16]; /* owned */
+    size_t from_count, group_count;
+};
+
+static bool senders_take(struct call *call, struct senders *s)
 {
     json_t *list = json_object_get(call->params, "from"), *name;
     size_t i;
 
-    *count = 0;
-    *out = mem_zeroed(json_array_size(list) + 1, sizeof **out);
+    s->from = mem_zeroed(json_array_size(list) + 1, sizeof *s->from);
+    s->groups = mem_zeroed(json_array_size(list) + 1, sizeof *s->groups);
     json_array_foreach(list, i, name)
     {
         const char *peer = call_word(name);
-        enum err e = agent_peer_find(call->agent, peer, (*out)[*count]);
+        enum err e;
 
+        if (peer[0] == '+') {
+            e = agent_group_find(call->agent, peer + 1, s->groups[s->group_count]);
+            if (e != ERR_OK) {
+                call_fail_group(call, e, peer + 1);
+                return false;
+            }
+            s->group_count++;
+            continue;
+        }
+        e = agent_peer_find(call->agent, peer, s->from[s->from_count]);
         if (e != ERR_OK && e != ERR_KEY_CHANGED && e != ERR_BLOCKED) {
             call_fail_peer(call, e == ERR_MALFORMED ? ERR_UNKNOWN_AGENT : e, peer);
             return false;
         }
-        (*count)++;
+        s->from_count++;
     }
     return true;
 }
@@ -56,18 +72,22 @@ static void note_held(struct call *call)
 static void list_inbox(struct call *call)
 {
     bool all = call_flag(call, "all");
-    uint8_t(*from)[32];
+    struct senders s = { 0 };
     struct incoming_filter filter = { .unread = true, .done = all };
     enum err e = ERR_OK;
 
-    if (senders(call, &from, &filter.from_count)) {
-        filter.from = filter.from_count ? (const uint8_t(*)[32])from : NULL;
+    if (senders_take(call, &s)) {
+        filter.from = s.from_count ? (const uint8_t(*)[32])s.from : NULL;
+        filter.from_count = s.from_count;
+        filter.groups = s.group_count ? (const uint8_t(*)[16])s.groups : NULL;
+        filter.group_count = s.group_count;
         filter.newest = call_number(call, "count", all ? ALL_DEFAULT : 0);
         e = agent_inbox_each(call->agent, &filter, give_header, call);
         if (e != ERR_OK)
             call_fail_err(call, e, "inbox");
     }
-    free(from);
+    free(s.from);
+    free(s.groups);
     if (call->ended)
         return;
     note_held(call);

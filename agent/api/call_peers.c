@@ -144,7 +144,7 @@ const struct call_verb call_peers = { .name = "peers",
                                       .stop = peers_stop };
 
 /* ------------------------------------------------------------------ complete
- * Parameters   what (peers, ids).   Items   {"word":S} */
+ * Parameters   what (peers, groups, ids).   Items   {"word":S} */
 
 static void give_word(struct call *call, const char *word)
 {
@@ -156,6 +156,22 @@ static void word_of_peer(void *ctx, const struct peer_info *peer)
     char name[NAME_MAX_LEN + 1];
 
     snprintf(name, sizeof name, "%.*s", (int)peer->name.len, (const char *)peer->name.at);
+    give_word(ctx, name);
+}
+
+static void word_of_group(void *ctx, const struct group_info *group)
+{
+    char name[NAME_MAX_LEN + 2];
+
+    snprintf(name, sizeof name, "+%.*s", (int)group->name.len, (const char *)group->name.at);
+    give_word(ctx, name);
+}
+
+static void plain_word_of_group(void *ctx, const struct group_info *group)
+{
+    char name[NAME_MAX_LEN + 1];
+
+    snprintf(name, sizeof name, "%.*s", (int)group->name.len, (const char *)group->name.at);
     give_word(ctx, name);
 }
 
@@ -182,8 +198,12 @@ static void complete_step(struct call *call)
     const char *what = call_text(call, "what");
     const struct incoming_filter recent = { .unread = true, .done = true, .newest = 100 };
 
-    if (what && strcmp(what, "peers") == 0)
+    if (what && strcmp(what, "peers") == 0) {
         agent_peers_each(call->agent, word_of_peer, call);
+        agent_groups_each(call->agent, false, word_of_group, call);
+    }
+    if (what && strcmp(what, "groups") == 0)
+        agent_groups_each(call->agent, false, plain_word_of_group, call);
     if (what && strcmp(what, "ids") == 0) {
         agent_inbox_each(call->agent, &recent, word_of_incoming, call);
         agent_outbox_each(call->agent, word_of_outgoing, call);

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/api/call_group.h"
 #include "agent/api/events.h"
 #include "agent/api/object.h"
 #include "agent/api/verbs.h"
@@ -21,7 +22,8 @@ struct receiving {
     uint64_t count, given; /* how many at most; how many were printed */
     bool from_known;       /* names of --from are resolved */
     uint8_t (*from)[32];   /* owned */
-    size_t from_count;
+    uint8_t (*groups)[16]; /* owned */
+    size_t from_count, group_count;
     uint64_t catch_up_ms; /* with --wait: until when the rest of what waits may come */
     bool told_down;
     uint64_t news; /* number of the last one told */
@@ -92,13 +94,22 @@ static bool know_senders(struct call *call, struct receiving *r)
 
     if (r->from_known)
         return true;
-    r->from_count = 0;
+    r->from_count = r->group_count = 0;
     r->from = mem_resize(r->from, (json_array_size(list) + 1) * sizeof *r->from);
+    r->groups = mem_resize(r->groups, (json_array_size(list) + 1) * sizeof *r->groups);
     json_array_foreach(list, i, name)
     {
         const char *peer = call_word(name);
-        enum err e = agent_peer_find(call->agent, peer, r->from[r->from_count]);
+        enum err e;
 
+        if (peer[0] == '+') {
+            if (!call_find_group(call, peer + 1, call_deadline(call, NETWORK_MS),
+                                 r->groups[r->group_count]))
+                return false;
+            r->group_count++;
+            continue;
+        }
+        e = agent_peer_find(call->agent, peer, r->from[r->from_count]);
         /* mail of a peer whose key has changed since, or whom we block now, is still mail */
         if (e == ERR_OK || e == ERR_KEY_CHANGED || e == ERR_BLOCKED) {
             r->from_count++;
@@ -121,6 +132,8 @@ static bool give_next(struct call *call, struct receiving *r)
         .unread = true,
         .from = r->from_count ? (const uint8_t(*)[32])r->from : NULL,
         .from_count = r->from_count,
+        .groups = r->group_count ? (const uint8_t(*)[16])r->groups : NULL,
+        .group_count = r->group_count,
     };
     struct incoming_info info;
     size_t skip_count;
@@ -247,6 +260,7 @@ static void recv_stop(struct call *call)
     struct receiving *r = call->state;
 
     free(r->from);
+    free(r->groups);
 }
 
 const struct call_verb call_recv = {

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/api/call_group.h"
 #include "agent/api/object.h"
 #include "agent/api/verbs.h"
 #include "shared/base/text.h"
@@ -23,7 +24,8 @@
 
 struct sending {
     enum { WAIT_ANY, WAIT_QUEUED, WAIT_STORED, WAIT_DELIVERED, WAIT_REPLIED } wait;
-    uint8_t id[16], to[32], reply_to[16];
+    uint8_t id[16], to[32], group[16], reply_to[16];
+    bool to_group; /* `group` is meant, not `to`; name begins with "+" */
     bool has_reply_to, committed, found;
     struct buf body; /* owned */
     char name[80];   /* as the user wrote it, or of the sender answered */
@@ -49,6 +51,13 @@ static bool body_take(struct call *call, struct sending *s)
     return true;
 }
 
+static void group_set(struct sending *s, const uint8_t gid[static 16], struct bytes name)
+{
+    memcpy(s->group, gid, sizeof s->group);
+    s->to_group = true;
+    snprintf(s->name, sizeof s->name, "+%.*s", (int)name.len, (const char *)name.at);
+}
+
 /* `reply`: back to where the message came from; of an own message: to whom it went. */
 static bool place_of_message(struct call *call, struct sending *s, const char *prefix)
 {
@@ -62,9 +71,13 @@ static bool place_of_message(struct call *call, struct sending *s, const char *p
     if (incoming && agent_incoming_get(call->agent, s->reply_to, &in) == ERR_OK) {
         memcpy(s->to, in.from_aid, sizeof s->to);
         name_set(s, in.from);
+        if (in.has_group)
+            group_set(s, in.group, in.group_name);
     } else if (!incoming && agent_outgoing_get(call->agent, s->reply_to, &out) == ERR_OK) {
         memcpy(s->to, out.to_aid, sizeof s->to);
         name_set(s, out.to);
+        if (out.has_group)
+            group_set(s, out.group, out.to);
     } else {
         call_fail_err(call, ERR_NOT_FOUND, prefix);
         return false;
@@ -101,6 +114,7 @@ static void send_start(struct call *call)
         return;
     }
     name_set(s, bytes_of_text(to));
+    s->to_group = to[0] == '+';
     if (call_is_self(call, to)) {
         call_fail_with(call, 2, "self", NULL, "\"%.64s\" is this agent itself", to);
         return;
@@ -158,6 +172,8 @@ static bool resolve(struct call *call, struct sending *s)
 
     if (s->found)
         return true;
+    if (s->to_group)
+        return s->found = call_find_group(call, s->name + 1, word_deadline(call, s), s->group);
     e = agent_peer_find(call->agent, s->name, s->to);
     if (e == ERR_OK)
         return s->found = true;
@@ -200,13 +216,16 @@ static void commit(struct call *call, struct sending *s)
     enum err e;
 
     memcpy(request.to, s->to, sizeof request.to);
+    request.group = s->to_group ? s->group : NULL;
     memcpy(request.reply_to, s->reply_to, sizeof request.reply_to);
     memcpy(request.id, s->id, sizeof request.id);
     e = agent_send(call->agent, &request, s->id);
     if (e == ERR_TOO_LARGE)
         call_fail_with(call, 4, "too_large", NULL, "%zu B, limit 61440 B", s->body.len);
-    else if (e != ERR_OK)
+    else if (e == ERR_QUOTA || (e != ERR_OK && !s->to_group))
         call_fail_peer(call, e, s->name);
+    else if (e != ERR_OK)
+        call_fail_group(call, e, s->name + 1);
     if (e != ERR_OK)
         return;
     s->committed = true;
@@ -451,7 +470,8 @@ static void find_done(void *ctx, const struct outgoing_info *out, const struct i
     (void)out;
     if (search->found || !in || (in->state != IN_DONE && in->state != IN_FAILED)
         || !in->has_reply_to || memcmp(in->reply_to, search->s->id, 16) != 0
-        || memcmp(in->from_aid, search->s->to, 32) != 0)
+        || (search->s->to_group ? !in->has_group || memcmp(in->group, search->s->group, 16) != 0
+                                : memcmp(in->from_aid, search->s->to, 32) != 0))
         return;
     search->found = true;
     call_item(search->call, json_incref(search->outgoing));
@@ -461,9 +481,12 @@ static void find_done(void *ctx, const struct outgoing_info *out, const struct i
 /* Takes the first unread one. */
 static bool take_answer(struct call *call, struct sending *s, const struct outgoing_info *info)
 {
-    const struct incoming_filter filter = {
-        .unread = true, .from = (const uint8_t(*)[32])s->to, .from_count = 1, .reply_to = s->id
-    };
+    const struct incoming_filter filter = { .unread = true,
+                                            .from = (const uint8_t(*)[32])s->to,
+                                            .from_count = !s->to_group,
+                                            .groups = (const uint8_t(*)[16])s->group,
+                                            .group_count = s->to_group,
+                                            .reply_to = s->id };
     struct incoming_info answer;
     size_t skip_count;
     const uint8_t(*skip)[16] = call->host->hands(call->host, &skip_count);
@@ -540,6 +563,8 @@ static void send_step(struct call *call)
     if (!s->committed && agent_outgoing_get(call->agent, s->id, &info) == ERR_OK) {
         /* an earlier owner has committed it and ended before it could say so */
         memcpy(s->to, info.to_aid, sizeof s->to);
+        if (info.has_group)
+            group_set(s, info.group, info.to);
         s->committed = true;
     }
     if (!s->committed && may_speak(call, s) && resolve(call, s))

@@ -23,7 +23,7 @@ static uint64_t seen_ms(struct call *call, const uint8_t aid[static 32])
 
 struct tracing {
     uint8_t id[16], peer[32];
-    bool incoming, found, asked;
+    bool incoming, found, asked; /* asked: there is nobody to ask about a group's message */
 };
 
 /* The message must be known before the broker is bothered. */
@@ -38,9 +38,27 @@ static bool trace_find(struct call *call, struct tracing *t)
         return false;
     if (t->incoming && agent_incoming_get(call->agent, t->id, &in) == ERR_OK)
         memcpy(t->peer, in.from_aid, sizeof t->peer);
-    else if (!t->incoming && agent_outgoing_get(call->agent, t->id, &out) == ERR_OK)
+    else if (!t->incoming && agent_outgoing_get(call->agent, t->id, &out) == ERR_OK) {
         memcpy(t->peer, out.to_aid, sizeof t->peer);
+        t->asked = out.has_group;
+    }
     return t->found = true;
+}
+
+static void add_member(void *ctx, const struct signed_info *info)
+{
+    object_trace_member(ctx, info);
+}
+
+static void give_out(struct call *call, const struct outgoing_info *out, uint64_t seen)
+{
+    json_t *object = object_trace_out(out, seen);
+    uint8_t id[16];
+
+    memcpy(id, out->id, sizeof id);
+    if (out->has_group)
+        agent_signed_each(call->agent, id, add_member, object);
+    call_item(call, object);
 }
 
 static void trace_give(struct call *call, const struct tracing *t)
@@ -57,7 +75,7 @@ static void trace_give(struct call *call, const struct tracing *t)
     } else {
         e = agent_outgoing_get(call->agent, t->id, &out);
         if (e == ERR_OK)
-            call_item(call, object_trace_out(&out, seen));
+            give_out(call, &out, seen);
     }
     if (e != ERR_OK)
         call_fail_err(call, e, "messages");

@@ -6,6 +6,7 @@
 
 #include "shared/base/text.h"
 #include "shared/json/object.h"
+#include "shared/trust/group_chain.h"
 
 #define TCP_PREFIX "tcp://"
 
@@ -27,6 +28,9 @@ const char *object_out_state(enum outgoing_state state)
     }
     return "queued";
 }
+
+static void add_step(json_t *steps, const char *state, uint64_t at_ms, const char *by,
+                     const char *note);
 
 static const char *waits_text(enum outgoing_waits waits)
 {
@@ -283,6 +287,15 @@ json_t *object_session(const struct session_info *session)
     return object;
 }
 
+/* "+team": as it is addressed. */
+static void put_group_name(json_t *object, const char *key, struct bytes name)
+{
+    char text[NAME_MAX_LEN + 2];
+
+    snprintf(text, sizeof text, "+%.*s", (int)name.len, (const char *)name.at);
+    out_text(object, key, text);
+}
+
 static bool is_text(struct bytes body)
 {
     return utf8_valid(body) && !(body.len && memchr(body.at, 0, body.len));
@@ -293,10 +306,16 @@ json_t *object_request(const struct request_info *request, bool text)
     json_t *object = out_object("request");
 
     out_text(object, "direction", request->incoming ? "in" : "out");
-    out_bytes_text(object, "peer", request->peer);
+    if (request->group)
+        put_group_name(object, "peer", request->title);
+    else
+        out_bytes_text(object, "peer", request->peer);
+    out_take(object, "inviter",
+             request->group ? json_stringn((const char *)request->peer.at, request->peer.len)
+                            : NULL);
     put_fingerprint(object, "fingerprint", request->aid);
     out_take(object, "circles", words(request->circles));
-    out_text(object, "mode", request->live ? "live" : "mailbox");
+    out_text(object, "mode", request->group ? "group" : request->live ? "live" : "mailbox");
     out_number(object, "size", request->body.len);
     out_take(object, "text",
              text && is_text(request->body) ? json_stringn(
@@ -320,6 +339,72 @@ static const char *event_word(enum log_kind kind)
         return "revoked";
     }
     return "card";
+}
+
+static const char *group_state(const struct group_info *group)
+{
+    switch (group->stage) {
+    case IN_GROUP_INVITED:
+        return "invited";
+    case IN_GROUP_JOINED:
+        return group->stale ? "stale" : "joined";
+    case IN_GROUP_LEFT:
+        return "left";
+    case IN_GROUP_CLOSED:
+        return "closed";
+    case IN_GROUP_FORKED:
+        return "forked";
+    }
+    return "left";
+}
+
+static const char *role_word(uint8_t role)
+{
+    return role == ROLE_OWNER ? "owner" : role == ROLE_ADMIN ? "admin" : "member";
+}
+
+json_t *object_group(const struct group_info *group)
+{
+    json_t *object = out_object("group");
+
+    put_group_name(object, "name", group->name);
+    out_hex(object, "id", group->id, sizeof group->id);
+    out_text(object, "state", group_state(group));
+    out_text(object, "role", role_word(group->role));
+    out_number(object, "epoch", group->epoch);
+    out_take(object, "members", json_array());
+    out_hex(object, "head", group->head, sizeof group->head);
+    out_bool(object, "strict", group->strict);
+    out_bool(object, "keyed", group->keyed);
+    out_bool(object, "silent", group->silent);
+    out_number(object, "pending", group->pending);
+    out_number(object, "keys_waiting", group->keys_waiting);
+    out_time(object, "changed_at", group->changed_ms);
+    return object;
+}
+
+void object_group_member(json_t *group, const struct group_member_info *member)
+{
+    json_t *object = json_object();
+
+    out_take(object, "name",
+             member->name.len ? json_stringn((const char *)member->name.at, member->name.len)
+                              : NULL);
+    put_fingerprint(object, "fingerprint", member->aid);
+    out_text(object, "role", role_word(member->role));
+    out_text(object, "state", member->joined ? "joined" : "invited");
+    json_array_append_new(json_object_get(group, "members"), object);
+}
+
+void object_trace_member(json_t *trace, const struct signed_info *info)
+{
+    char name[NAME_MAX_LEN + 1];
+
+    snprintf(name, sizeof name, "%.*s", (int)info->name.len, (const char *)info->name.at);
+    if (info->at_ms)
+        add_step(json_object_get(trace, "steps"), "delivered", info->at_ms, "recipient", name);
+    else
+        json_array_append_new(json_object_get(trace, "missing"), json_string(name));
 }
 
 json_t *object_log_entry(const struct log_info *entry)
@@ -415,8 +500,13 @@ static void put_key(json_t *object, const uint8_t id[static 16])
 static void outgoing_fields(json_t *object, const struct outgoing_info *info)
 {
     out_hex(object, "id", info->id, sizeof info->id);
-    out_bytes_text(object, "to", info->to);
-    put_fingerprint(object, "to_fingerprint", info->to_aid);
+    if (info->has_group) {
+        put_group_name(object, "to", info->to);
+        out_null(object, "to_fingerprint");
+    } else {
+        out_bytes_text(object, "to", info->to);
+        put_fingerprint(object, "to_fingerprint", info->to_aid);
+    }
     out_text(object, "state", object_out_state(info->state));
     out_text(object, "waits_for", waits_text(info->waits_for));
     out_text(object, "reason", info->reason);
@@ -434,8 +524,9 @@ static void outgoing_fields(json_t *object, const struct outgoing_info *info)
     out_time(object, "stored_at", info->stored_ms);
     out_time(object, "delivered_at", info->delivered_ms);
     out_time(object, "expires_at", info->expires_ms);
-    out_number(object, "recipients", 1);
-    out_number(object, "delivered_to", info->state == OUT_DELIVERED);
+    out_number(object, "recipients", info->has_group ? info->recipients : 1);
+    out_number(object, "delivered_to",
+               info->has_group ? info->delivered_to : info->state == OUT_DELIVERED);
     out_null(object, "warning");
 }
 
@@ -466,7 +557,10 @@ static void incoming_fields(json_t *object, const struct incoming_info *info, bo
     out_hex(object, "reply_to", info->has_reply_to ? info->reply_to : NULL, 16);
     out_bytes_text(object, "from", info->from);
     put_fingerprint(object, "from_fingerprint", info->from_aid);
-    out_null(object, "group");
+    if (info->has_group)
+        put_group_name(object, "group", info->group_name);
+    else
+        out_null(object, "group");
     out_text(object, "trust", object_trust(info->trust));
     out_bool(object, "first_contact", info->first_contact);
     out_time(object, "sent_at", info->sent_ms);
@@ -521,10 +615,11 @@ static json_t *steps_out(const struct outgoing_info *info)
     add_step(steps, "queued", info->queued_ms, "agent", NULL);
     if (info->stored_ms) {
         hex_encode(session, info->session, 4);
-        snprintf(note, sizeof note, "session %s, number %" PRIu64, session, info->seq);
+        snprintf(note, sizeof note, "%s %s, number %" PRIu64, info->has_group ? "group" : "session",
+                 session, info->seq);
         add_step(steps, "stored", info->stored_ms, "broker", info->has_session ? note : NULL);
     }
-    if (info->state == OUT_DELIVERED)
+    if (info->state == OUT_DELIVERED && !info->has_group)
         add_step(steps, "delivered", info->delivered_ms, "recipient", NULL);
     if (info->state == OUT_EXPIRED)
         add_step(steps, "expired", info->ended_ms, info->stored_ms ? "broker" : "agent",
@@ -549,6 +644,7 @@ json_t *object_trace_out(const struct outgoing_info *info, uint64_t peer_seen_ms
     out_null(object, "position");
     out_time(object, "peer_seen_at", peer_seen_ms);
     out_take(object, "steps", steps_out(info));
+    out_take(object, "missing", json_array());
     return object;
 }
 

@@ -37,6 +37,11 @@ json_t *object_check(const char *name, const char *result, const char *detail, c
 /* One session; one request that waits, with its words if `text`. */
 json_t *object_session(const struct session_info *session);
 json_t *object_request(const struct request_info *request, bool text);
+/* One group without members, and one member more of it. */
+json_t *object_group(const struct group_info *group);
+void object_group_member(json_t *group, const struct group_member_info *member);
+/* One member's step in the `trace` of a group message; who has not signed is among its `missing`. */
+void object_trace_member(json_t *trace, const struct signed_info *info);
 json_t *object_log_entry(const struct log_info *entry);
 /* `message` and `hint` as call.h makes them. */
 json_t *object_alarm(const struct alarm_info *alarm, const char *message, const char *hint);

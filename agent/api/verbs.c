@@ -5,5 +5,5 @@ const struct call_verb *const call_verbs[] = {
     &call_inbox,       &call_show,     &call_ack,    &call_trace,   &call_outbox,   &call_peers,
     &call_complete,    &call_verify,   &call_log,    &call_request, &call_requests, &call_accept,
     &call_reject,      &call_sessions, &call_close,  &call_rotate,  &call_leave,    &call_check,
-    &call_communicate, NULL,
+    &call_communicate, &call_group,    NULL,
 };

@@ -15,6 +15,7 @@ extern const struct call_verb call_verify, call_log;
 extern const struct call_verb call_request, call_requests, call_accept, call_reject;
 extern const struct call_verb call_sessions, call_close;
 extern const struct call_verb call_rotate, call_leave;
+extern const struct call_verb call_group;
 
 /* Ended by NULL. */
 extern const struct call_verb *const call_verbs[];

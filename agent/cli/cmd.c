@@ -214,13 +214,21 @@ int cmd_check_peer(struct cli *cli, const char *peer)
     char plain[33];
 
     if (peer[0] == '+')
-        return out_fail(cli, 6, "unknown_group", "sealpost peers", "there is no group \"%.64s\"",
-                        peer);
+        return out_usage(cli, "bad_value", NULL, "\"%.64s\" is a group; an agent is meant", peer);
     if (strncmp(peer, "id:", 3) == 0 ? fingerprint_parse(plain, peer) == ERR_OK
                                      : name_valid(bytes_of_text(peer)))
         return 0;
     return out_usage(cli, "name_invalid", NULL, "\"%.64s\" is neither a name nor id:FINGERPRINT",
                      peer);
+}
+
+int cmd_check_to(struct cli *cli, const char *to)
+{
+    if (to[0] != '+')
+        return cmd_check_peer(cli, to);
+    if (name_valid(bytes_of_text(to + 1)))
+        return 0;
+    return out_usage(cli, "name_invalid", NULL, "\"%.64s\" is no group: +NAME", to);
 }
 
 int cmd_take_from(struct cmd *cmd)
@@ -230,7 +238,7 @@ int cmd_take_from(struct cmd *cmd)
 
     for (size_t i = 0; i < count; i++) {
         const char *peer = cli_flag_at(cmd->cli, "from", i);
-        int exit = cmd_check_peer(cmd->cli, peer);
+        int exit = cmd_check_to(cmd->cli, peer);
 
         if (exit) {
             json_decref(list);

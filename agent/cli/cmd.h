@@ -54,9 +54,10 @@ bool cmd_passphrase(struct cli *cli, const char *profile, bool again, struct buf
 /* Prints in the form asked for. */
 int cmd_failure(struct cli *cli, const struct failure *failure);
 
-/* Is it a name, or id:FINGERPRINT?  Else the exit code after the error was told; +GROUP is none
- * yet. */
+/* Is it a name, or id:FINGERPRINT?  Else the exit code after the error was told. */
 int cmd_check_peer(struct cli *cli, const char *peer);
+/* The same, or +GROUP. */
+int cmd_check_to(struct cli *cli, const char *to);
 /* The one source of a body: the argument, or with "-" or none stdin.  0, or an exit code after the
  * error was told. */
 int cmd_body(struct cli *cli, const char *argument, struct buf *out);

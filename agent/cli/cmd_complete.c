@@ -31,6 +31,8 @@ static const char *what_fits(struct cli *cli)
         return "peers";
     if (strcmp(before, "--reply-to") == 0)
         return "ids";
+    if (n >= 2 && strcmp(cli_arg(cli, 0), "group") == 0)
+        return n == 2 ? "actions" : n == 3 ? "groups" : "peers";
     for (size_t i = 0; i + 1 < n; i++) {
         if (is_one_of(cli_arg(cli, i), of_ids))
             return "ids";
@@ -73,6 +75,16 @@ static void complete_profiles(struct cli *cli)
     profile_list_free(names, count);
 }
 
+static void complete_actions(struct cli *cli)
+{
+    static const char *const actions[]
+        = { "create", "show", "invite", "remove", "role", "rekey", "leave", "close" };
+
+    for (size_t i = 0; i < sizeof actions / sizeof actions[0]; i++)
+        if (begins_with(actions[i], cli_arg(cli, cli_args(cli) - 1)))
+            out_print(cli, "%s\n", actions[i]);
+}
+
 /* The profile that the typed line names; the words are not parsed as flags here. */
 static const char *typed_profile(struct cli *cli)
 {
@@ -92,6 +104,10 @@ int cmd_complete(struct cli *cli)
 
     if (strcmp(what, "profiles") == 0) {
         complete_profiles(cli);
+        return 0;
+    }
+    if (strcmp(what, "actions") == 0) {
+        complete_actions(cli);
         return 0;
     }
     if (!*what)

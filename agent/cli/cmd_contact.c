@@ -102,6 +102,14 @@ static void print_request(struct cmd *cmd, json_t *object)
     member_age(age, object, "made_at");
     member_left(left, object, "expires_at");
     member_words(&circles, object, "circles", "-");
+    if (!member_null(object, "inviter")) {
+        out_print(cmd->cli, "%s   by %s   %s   %s   circles %s   %s old, %s left   group %.8s\n",
+                  member_text(object, "peer"), member_text(object, "inviter"),
+                  member_text(object, "fingerprint"), member_text(object, "trust"),
+                  (const char *)circles.at, age, left, member_text(object, "session"));
+        buf_free(&circles);
+        return;
+    }
     out_print(cmd->cli, "%s   %s   %s   %s   circles %s   %s old, %s left   session %.8s\n",
               member_text(object, "peer"), member_text(object, "fingerprint"),
               member_text(object, "direction"), member_text(object, "trust"),
@@ -116,7 +124,7 @@ int cmd_requests(struct cli *cli)
         = { "PEER", "DIR", ">AGE", ">EXPIRES", "CIRCLES", "TRUST", ">SIZE", "FINGERPRINT", NULL };
     const char *peer = cli_arg(cli, 0);
     struct cmd cmd;
-    int exit = peer ? cmd_check_peer(cli, peer) : 0;
+    int exit = peer ? cmd_check_to(cli, peer) : 0;
 
     if (exit)
         return exit;
@@ -135,18 +143,35 @@ int cmd_requests(struct cli *cli)
 
 /* ------------------------------------------------------------------ answers */
 
+static void print_answered(struct cmd *cmd, json_t *object)
+{
+    bool group = strcmp(member_text(object, "type"), "group") == 0;
+
+    out_print(cmd->cli, "%s %s\n", member_text(object, group ? "name" : "id"),
+              member_text(object, "state"));
+}
+
 static int answer(struct cli *cli, const char *call)
 {
+    const char *peer = cli_arg(cli, 0), *as = cli_flag(cli, "as");
     struct cmd cmd;
-    int exit = cmd_check_peer(cli, cli_arg(cli, 0));
+    int exit = cmd_check_to(cli, peer);
 
+    if (!exit && as && (peer[0] != '+' || !name_valid(bytes_of_text(as))))
+        exit = out_usage(cli, "bad_value", NULL,
+                         peer[0] != '+' ? "--as belongs to a group: %.64s"
+                                        : "--as: \"%.64s\" is no name: a-z 0-9 . _ -",
+                         peer[0] != '+' ? "sealpost accept +GROUP --as NAME" : as);
+    if (!exit && peer[0] == '+' && cli_has(cli, "block"))
+        exit = out_usage(cli, "usage", NULL, "--block is about an agent: its inviter");
     if (exit)
         return exit;
     if (!cmd_init(&cmd, cli, call))
         return cli_wrong_use(cli);
-    cmd_text(&cmd, "peer", cli_arg(cli, 0));
+    cmd_text(&cmd, "peer", peer);
+    cmd_text(&cmd, "as", as);
     cmd_flag(&cmd, "block", cli_has(cli, "block"));
-    cmd.text = print_session;
+    cmd.text = print_answered;
     return cmd_run(&cmd);
 }
 

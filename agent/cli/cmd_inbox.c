@@ -11,7 +11,8 @@ static void add_row(struct cmd *cmd, json_t *object)
     member_age(age, object, "received_at");
     member_size(size, object, "size");
     table_cell(table, "%s", member_text(object, "id"));
-    table_cell(table, "%s", member_text(object, "from"));
+    table_cell(table, member_null(object, "group") ? "%s" : "%s in %s", member_text(object, "from"),
+               member_text(object, "group"));
     table_cell(table, "%s", age);
     table_cell(table, "%s", size);
     table_cell(table, "%s", member_text(object, "media_type"));

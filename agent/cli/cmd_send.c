@@ -131,7 +131,7 @@ static int send_it(struct cli *cli, const char *place_key, const char *place, bo
 
 int cmd_send(struct cli *cli)
 {
-    int exit = cmd_check_peer(cli, cli_arg(cli, 0));
+    int exit = cmd_check_to(cli, cli_arg(cli, 0));
 
     return exit ? exit : send_it(cli, "to", cli_arg(cli, 0), true);
 }

@@ -20,6 +20,8 @@ static void attest(char *out, size_t size, json_t *object, json_t *step)
         snprintf(out, size, "this disk%s%s", *note ? ", " : "", note);
     else if (strcmp(by, "broker") == 0)
         snprintf(out, size, "broker%s%s", *note ? ", " : "", note);
+    else if (strcmp(state, "delivered") == 0 && *note)
+        snprintf(out, size, "%s signed for it", note);
     else if (strcmp(state, "delivered") == 0)
         snprintf(out, size, outgoing ? "%s signed for it" : "this disk; we signed for it", peer);
     else
@@ -34,6 +36,22 @@ static void print_step(struct cli *cli, json_t *object, json_t *step)
     attest(who, sizeof who, object, step);
     out_print(cli, "%-10s  %s   ", member_text(step, "state"), when);
     print_escaped(cli, who);
+    out_print(cli, "\n");
+}
+
+/* Of a group's message: how many have it, and who has not. */
+static void print_missing(struct cli *cli, json_t *object)
+{
+    json_t *missing = json_object_get(object, "missing"), *name;
+    size_t i;
+
+    if (member_text(object, "to")[0] != '+' || member_null(object, "stored_at"))
+        return;
+    out_print(cli, "delivered to %llu of %llu",
+              (unsigned long long)member_number(object, "delivered_to"),
+              (unsigned long long)member_number(object, "recipients"));
+    json_array_foreach(missing, i, name)
+        out_print(cli, "%s%s", i ? ", " : "; not yet ", json_string_value(name));
     out_print(cli, "\n");
 }
 
@@ -67,9 +85,10 @@ static void print_one(struct cmd *cmd, json_t *object)
     out_print(cmd->cli, "   %s\n", size);
     json_array_foreach(json_object_get(object, "steps"), i, step)
         print_step(cmd->cli, object, step);
-    if (outgoing)
+    if (outgoing) {
+        print_missing(cmd->cli, object);
         print_waiting(cmd->cli, object);
-    else
+    } else
         out_print(cmd->cli, "%s\n", member_text(object, "state"));
 }
 

@@ -28,6 +28,7 @@ int cmd_close(struct cli *cli);
 int cmd_rotate(struct cli *cli);
 int cmd_leave(struct cli *cli);
 int cmd_log(struct cli *cli);
+int cmd_group(struct cli *cli);
 int cmd_communicate(struct cli *cli);
 int cmd_complete(struct cli *cli);
 

@@ -31,6 +31,7 @@ HEADER = {
     "session": "id", "seq": "i", "digest": "x64", "tries": "i",
 }
 BODY = {"body": "s?", "body_b64": "s?"}
+MEMBER = {"name": "s?", "fingerprint": "f", "role": "member|admin|owner", "state": "invited|joined"}
 STEP = {"state": "s", "at": "t", "by": "agent|broker|recipient", "note": "s?"}
 TRACE = {
     "direction": "in|out", "session": "id?", "seq": "i?", "digest": "x64?", "position": "i?", "peer_seen_at": "t?",
@@ -64,9 +65,14 @@ OBJECTS = {
         "expires_at": "t?", "reason": "s?",
     },
     "request": {
-        "direction": "in|out", "peer": "s", "fingerprint": "f", "circles": "[s]", "mode": "mailbox|live", "size": "i",
-        "text": "s?", "session": "id", "made_at": "t", "expires_at": "t",
+        "direction": "in|out", "peer": "s", "fingerprint": "f", "circles": "[s]", "mode": "mailbox|live|group", "size": "i",
+        "text": "s?", "inviter": "s?", "session": "id", "made_at": "t", "expires_at": "t",
         "trust": "new|pinned|verified|changed|blocked|revoked",
+    },
+    "group": {
+        "name": "s", "id": "id", "state": "invited|joined|stale|left|closed|forked", "role": "member|admin|owner",
+        "epoch": "i", "members": [MEMBER], "head": "x64", "strict": "b", "keyed": "b", "silent": "b", "pending": "i",
+        "keys_waiting": "i", "changed_at": "t",
     },
     "log_entry": {
         "index": "i", "at": "t", "event": "enrolled|card|revoked", "agent": "s?", "fingerprint": "f?",
@@ -160,7 +166,7 @@ def fits(kind, value):
 
 def fields_of(obj):
     if obj["type"] == "trace":
-        return {**(OUTGOING if obj.get("direction") == "out" else HEADER), **TRACE}
+        return {**OUTGOING, **TRACE, "missing": "[s]"} if obj.get("direction") == "out" else {**HEADER, **TRACE}
     return OBJECTS.get(obj["type"])
 
 

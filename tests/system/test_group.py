@@ -1,0 +1,226 @@
+"""Groups: made, read, changed and left; what a removed member gets; what goes wrong, in words."""
+import os
+import shutil
+import sqlite3
+
+from world import World, sent, test, wait_until
+
+
+def three(w, *more):
+    """builder, reviewer, tester in circle home."""
+    w.init_broker()
+    w.start_broker()
+    w.join("builder", "reviewer", "tester", *more)
+
+
+def group(w, agent, name="team"):
+    return w.json(agent, "group", "show", name).one
+
+
+def joined(w, agent, name="team"):
+    return sorted(m["name"] for m in group(w, agent, name)["members"] if m["state"] == "joined")
+
+
+def team(w, *more):
+    """+team of all, everybody with the key."""
+    three(w, *more)
+    others = ["reviewer", "tester", *more]
+    w.sp("builder", "group", "create", "team", *others)
+    for who in others:
+        w.sp(who, "recv")
+    settle(w, "builder", *others)
+
+
+def settle(w, *agents):
+    """Until all have the current key, each with commands of its own."""
+    def ready():
+        for who in agents:
+            w.sp(who, "recv", "--no-ack", check=None)
+        views = [group(w, who) for who in agents]
+        return (all(v["keyed"] for v in views) and len({v["head"] for v in views}) == 1
+                and all(m["state"] == "joined" for m in views[0]["members"]))
+    wait_until(ready, "everybody has the key")
+
+
+@test("walk 9.6: a group")
+def walk():
+    with World() as w:
+        three(w)
+        made = w.sp("builder", "group", "create", "team", "reviewer", "tester")
+        assert made.text.split()[:4] == ["+team", "joined", "epoch", "1"], made
+        for who in ("reviewer", "tester"):
+            nothing = w.sp(who, "recv")
+            assert nothing.text == "", nothing
+        settle(w, "builder", "reviewer", "tester")
+        message, state = sent(w.sp("builder", "send", "+team", "stand-up in five minutes"))
+        assert state == "stored", state
+        for who in ("reviewer", "tester"):
+            got = w.json(who, "recv").one
+            assert got["id"] == message and got["body"] == "stand-up in five minutes", got
+            assert got["group"] == "+team" and got["from"] == "builder", got
+        traced = wait_until(lambda: (lambda t: t if t["delivered_to"] == 2 else None)(
+            w.json("builder", "trace", message).one), "both have signed")
+        assert traced["recipients"] == 2 and traced["missing"] == [], traced
+        assert sorted(s["note"] for s in traced["steps"] if s["state"] == "delivered") == ["reviewer", "tester"], traced
+        text = w.sp("builder", "trace", message[:8]).text
+        assert "delivered to 2 of 2\n" in text and "reviewer signed for it" in text, text
+        removed = w.sp("builder", "group", "remove", "team", "tester", "--yes")
+        assert removed.code == 0, removed
+        w.sp("tester", "recv")
+        assert joined(w, "builder") == ["builder", "reviewer"]
+        assert [g["state"] for g in w.json("tester", "group", "--all").of("group")] == ["left"]
+
+
+@test("group: one row whatever the members, and answers go where the message came from")
+def one_row():
+    with World() as w:
+        team(w)
+        for i in range(5):
+            w.sp("builder", "send", "+team", f"number {i}")
+        kinds = w.sql("SELECT kind, count(*) FROM v_frames WHERE kind = 'group' GROUP BY 1")
+        assert kinds == ["group|5"], kinds
+        assert w.bodies("reviewer") == [f"number {i}" for i in range(5)]
+        last = w.json("tester", "recv").of("message")[-1]
+        w.sp("tester", "reply", last["id"], "seen")
+        got = w.json("builder", "recv").one
+        assert got["group"] == "+team" and got["reply_to"] == last["id"] and got["body"] == "seen", got
+        assert w.bodies("reviewer", "--from", "+team") == ["seen"]
+        text = w.sp("builder", "send", "+team", "last").text
+        shown = w.sp("reviewer", "recv").text
+        assert shown.startswith("from builder in +team   "), shown
+        assert text.split()[1] == "stored", text
+
+
+@test("group: somebody who was away gets it all, and the sender sees who has not")
+def away():
+    with World() as w:
+        team(w)
+        message, _ = sent(w.sp("builder", "send", "+team", "who is there?"))
+        w.sp("reviewer", "recv")
+        traced = wait_until(lambda: (lambda t: t if t["delivered_to"] == 1 else None)(
+            w.json("builder", "trace", message).one), "reviewer has signed")
+        assert traced["recipients"] == 2 and traced["missing"] == ["tester"], traced
+        assert traced["waits_for"] == "recipient", traced
+        lag = w.sql("SELECT name, behind FROM v_members WHERE behind > 0")
+        assert lag == ["tester|1"], lag
+        assert w.bodies("tester") == ["who is there?"]
+
+
+@test("group: who was removed gets nothing new, not even from a copy of the broker's database that is on its side")
+def removed_reader():
+    with World() as w:
+        team(w)
+        w.sp("builder", "send", "+team", "before")
+        assert w.bodies("tester") == ["before"]
+        w.sp("builder", "group", "remove", "team", "tester", "--yes")
+        w.sp("reviewer", "recv")
+        wait_until(lambda: group(w, "reviewer")["keyed"] or w.sp("reviewer", "recv") is None, "the new key is there")
+        for i in range(3):
+            w.sp("builder", "send", "+team", f"after {i}")
+        assert w.bodies("tester") == []
+        copy = w.broker_dir + ".copy"
+        w.stop_broker()
+        shutil.copytree(w.broker_dir, copy)
+        # a broker that is on tester's side: a reader of the channel again, from the beginning
+        db = sqlite3.connect(os.path.join(w.broker_dir, "broker.db"))
+        waiting = db.execute("SELECT count(*) FROM frame WHERE kind = 8").fetchone()[0]
+        db.execute("INSERT INTO member SELECT m.group_id, a.agent_id, 1, 2, m.since_ms FROM member m, agent a"
+                   " WHERE m.role = 3 AND a.name = 'tester'")
+        db.execute("INSERT INTO cursor SELECT s.stream_id, a.agent_id, 0, 0, NULL, 0 FROM stream s, agent a"
+                   " WHERE s.kind = 2 AND a.name = 'tester'")
+        db.commit()
+        db.close()
+        assert waiting >= 3, waiting
+        w.start_broker()
+        assert w.bodies("tester") == [] and w.json("tester", "inbox", "--all").of("header")[0]["size"] == len("before")
+        assert len(w.json("tester", "inbox", "--all").of("header")) == 1
+        assert w.bodies("reviewer") == ["before", "after 0", "after 1", "after 2"]
+
+
+@test("group: an invitation is held, accepted under another name, or declined")
+def held():
+    with World() as w:
+        three(w)
+        for who in ("reviewer", "tester"):
+            w.sp(who, "config", "consent=ask")
+        w.sp("reviewer", "group", "create", "team")
+        w.sp("builder", "group", "create", "team", "reviewer", "tester")
+        wait_until(lambda: [r for r in w.json("reviewer", "requests").of("request") if r["mode"] == "group"]
+                   or w.sp("reviewer", "accept", "builder") is None, "the invitation is held")
+        asked = [r for r in w.json("reviewer", "requests").of("request") if r["mode"] == "group"][0]
+        assert asked["peer"] == "+team-2" and asked["inviter"] == "builder", asked
+        accepted = w.json("reviewer", "accept", "+team-2", "--as", "fix").one
+        assert accepted["name"] == "+fix" and accepted["state"] == "joined", accepted
+        wait_until(lambda: [r for r in w.json("tester", "requests").of("request") if r["mode"] == "group"]
+                   or w.sp("tester", "accept", "builder") is None, "the invitation is held")
+        w.sp("tester", "reject", "+team")
+        w.sp("builder", "recv")
+        wait_until(lambda: sorted(m["name"] for m in group(w, "builder")["members"]) == ["builder", "reviewer"]
+                   or w.sp("builder", "recv") is None, "one has joined, one has declined")
+        assert w.json("tester", "accept", "+team", check=6).error["code"] in ("no_request", "unknown_group")
+
+
+@test("group: roles, handing over, leaving and closing")
+def roles():
+    with World() as w:
+        team(w)
+        error = w.json("reviewer", "group", "remove", "team", "tester", "--yes", check=4).error
+        assert error["code"] == "not_an_admin", error
+        error = w.json("builder", "group", "leave", "team", "--yes", check=4).error
+        assert error["code"] == "not_an_admin" and "owner" in (error["message"] + error["hint"]), error
+        w.sp("builder", "group", "role", "team", "reviewer", "admin")
+        w.sp("reviewer", "recv")
+        w.sp("reviewer", "group", "rekey", "team")
+        settle(w, "builder", "reviewer", "tester")
+        w.sp("builder", "group", "role", "team", "reviewer", "owner")
+        assert group(w, "builder")["role"] == "admin"
+        w.sp("reviewer", "recv")
+        assert group(w, "reviewer")["role"] == "owner"
+        w.sp("builder", "group", "leave", "team", "--yes")
+        assert w.json("builder", "send", "+team", "hello?", check=4).error["code"] == "not_a_member"
+        w.sp("reviewer", "recv")
+        wait_until(lambda: joined(w, "reviewer") == ["reviewer", "tester"] or w.sp("reviewer", "recv") is None,
+                   "the leaver is gone")
+        w.sp("reviewer", "group", "close", "team", "--yes")
+        w.sp("tester", "recv")
+        assert [g["state"] for g in w.json("tester", "group", "--all").of("group")] == ["closed"]
+        assert w.json("tester", "send", "+team", "hello?", check=4).error["code"] in ("not_a_member", "group_state")
+
+
+@test("group: what cannot be done is said, with the next command")
+def errors():
+    with World() as w:
+        three(w)
+        for wrong in (["group", "nonsense"], ["group", "create"], ["group", "show"], ["group", "invite", "team"],
+                      ["group", "create", "Team"], ["group", "role", "team", "reviewer", "king"],
+                      ["group", "rekey", "team", "reviewer"], ["group", "show", "team", "--strict"],
+                      ["group", "invite", "team", "reviewer", "--role", "owner"], ["accept", "reviewer", "--as", "x"],
+                      ["verify", "+team"], ["request", "+team"]):
+            assert w.json("builder", *wrong, check=2).error["code"] in ("usage", "bad_value", "name_invalid"), wrong
+        for wrong in (["group", "show", "team"], ["send", "+team", "x"], ["inbox", "--from", "+team"],
+                      ["recv", "--from", "+team"], ["group", "rekey", "team"]):
+            assert w.json("builder", *wrong, check=6).error["code"] == "unknown_group", wrong
+        assert w.json("builder", "group", "create", "team", "nobody", check=6).error["code"] == "unknown_agent"
+        assert w.json("builder", "group", "create", "team", "builder", check=2).error["code"] == "self"
+        assert w.sp("builder", "group").err == b"in no group\n"
+        w.sp("builder", "group", "create", "team", "reviewer")
+        assert w.json("builder", "group", "create", "team", check=4).error["code"] == "group_exists"
+        assert w.json("builder", "group", "invite", "team", "reviewer", check=4).error["code"] == "already_member"
+        assert w.json("builder", "group", "remove", "team", "tester", "--yes", check=6).error["code"] == "unknown_agent"
+        assert w.json("builder", "group", "remove", "team", "reviewer", check=2).error["code"] == "needs_yes"
+
+
+@test("group: without a broker the step is signed, kept, and goes out later")
+def without_broker():
+    with World() as w:
+        team(w)
+        w.stop_broker()
+        refused = w.json("builder", "group", "remove", "team", "tester", "--yes", check=3)
+        assert refused.error["code"] == "broker_unreachable", refused
+        queued = w.sp("builder", "send", "+team", "while it is down")
+        assert sent(queued)[1] == "queued", queued
+        w.start_broker()
+        wait_until(lambda: w.sp("builder", "outbox", "--flush", check=None).code == 0, "the message is stored")
+        assert joined(w, "builder") == ["builder", "reviewer"]
+        assert w.bodies("tester") == []
+        wait_until(lambda: w.bodies("reviewer") == ["while it is down"], "reviewer has it")
