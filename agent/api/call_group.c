@@ -274,6 +274,9 @@ static void act(struct call *call, struct grouping *g)
     g->done = e == ERR_OK;
     if (e != ERR_OK && g->peer_count > 0)
         fail_member(call, e, i);
+    else if (e == ERR_FORBIDDEN && is_action(call, "leave"))
+        call_fail_with(call, 4, "not_an_admin", "sealpost group role NAME PEER owner",
+                       "the owner of +%.64s hands it over first, or closes it", name_of(call));
     else if (e != ERR_OK)
         call_fail_group(call, e, name_of(call));
 }

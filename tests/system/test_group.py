@@ -202,7 +202,7 @@ def errors():
             assert w.json("builder", *wrong, check=6).error["code"] == "unknown_group", wrong
         assert w.json("builder", "group", "create", "team", "nobody", check=6).error["code"] == "unknown_agent"
         assert w.json("builder", "group", "create", "team", "builder", check=2).error["code"] == "self"
-        assert w.sp("builder", "group").err == b"in no group\n"
+        assert w.sp("builder", "group").err == b"note: in no group\n"
         w.sp("builder", "group", "create", "team", "reviewer")
         assert w.json("builder", "group", "create", "team", check=4).error["code"] == "group_exists"
         assert w.json("builder", "group", "invite", "team", "reviewer", check=4).error["code"] == "already_member"
