@@ -65,6 +65,9 @@ struct agent_channel {
     bool opening;     /* one of them is in use */
     struct buf plain; /* of the message that is being opened */
 
+    uint64_t counted_seq; /* the chain's next number when `readers` were counted; 0: never */
+    size_t readers;       /* members whom the newest epoch has admitted, me included */
+
     bool synced; /* the broker's count of my frames was heard since the process began */
     bool asked;  /* it is asked for it */
 };
@@ -106,6 +109,8 @@ void agent_group_sent(struct agent *agent, struct agent_sender *sender);
 void agent_group_notice(struct agent *agent, const struct profile_out *row, uint8_t reason);
 /* The broker knows more of my words in it than I do: this profile has been put back. */
 void agent_group_rolled_back(struct agent *agent, struct agent_group *group);
+/* Its CLOSED was read: nothing comes behind it. */
+void agent_group_read_to_end(struct agent *agent, struct agent_group *group);
 /* Frames whose key is here by now are opened. */
 void agent_group_open_held(struct agent *agent, struct agent_group *group);
 /* What time does to group mail: every minute. */

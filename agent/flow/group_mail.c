@@ -130,8 +130,23 @@ struct sealing {
     struct group_epoch epoch;
     struct profile_chain chain;
     struct group_sending sending;
+    size_t readers; /* whom the epoch has admitted, me included */
     bool moved;
 };
+
+/* Counted anew when the chain has changed: what is said to many costs no more than to few. */
+static size_t readers_of(struct agent *agent, const struct agent_group *group)
+{
+    struct agent_channel *channel = agent_channel_of(agent, group);
+
+    if (channel->counted_seq != group->chain.next_seq) {
+        channel->counted_seq = group->chain.next_seq;
+        channel->readers = 0;
+        for (size_t i = 0; i < group->chain.count; i++)
+            channel->readers += group->chain.members[i].reads;
+    }
+    return channel->readers;
+}
 
 static bool sealing_begin(struct sealing *sealing, struct agent *agent,
                           const struct agent_group *group)
@@ -139,7 +154,8 @@ static bool sealing_begin(struct sealing *sealing, struct agent *agent,
     struct buf state = { 0 };
     bool good;
 
-    *sealing = (struct sealing){ .agent = agent, .group = group };
+    *sealing
+        = (struct sealing){ .agent = agent, .group = group, .readers = readers_of(agent, group) };
     if (!agent_group_epoch(group, &sealing->epoch)
         || !profile_chain_find(agent->store, group->group_id, sealing->epoch.epoch, 0,
                                &sealing->chain))
@@ -201,7 +217,7 @@ static enum err seal_row(struct sealing *sealing, struct profile_out *row)
                                    .suite = sealing->epoch.suite,
                                    .seq = row->seq,
                                    .expires_ms = row->expires_ms };
-    size_t joined = sealing->group->chain.joined;
+    size_t readers = sealing->readers;
     struct buf plain = { 0 }, frame = { 0 };
     uint8_t hedge[32];
     enum err e = plain_of(sealing, row, &plain);
@@ -211,7 +227,7 @@ static enum err seal_row(struct sealing *sealing, struct profile_out *row)
     if (e == ERR_OK) {
         memcpy(header.scope, sealing->epoch.gid, 16);
         memcpy(header.sender, agent->me.row.id, 32);
-        if (row->kind == ENVELOPE_USER && joined > 1 && joined <= LIMIT_GROUP_RECEIPTS)
+        if (row->kind == ENVELOPE_USER && readers > 1 && readers <= LIMIT_GROUP_RECEIPTS)
             header.flags = FRAME_WANTS_RECEIPT;
         agent_random(agent, hedge, sizeof hedge);
         e = group_encrypt(&sealing->sending, &sealing->epoch, &header, agent->me.ik_secret,
@@ -223,7 +239,7 @@ static enum err seal_row(struct sealing *sealing, struct profile_out *row)
         sealing->moved = true;
         row->scope_id = sealing->group->group_id;
         row->epoch = sealing->epoch.epoch;
-        row->recipients = joined > 0 ? joined - 1 : 0;
+        row->recipients = readers > 0 ? readers - 1 : 0;
         row->sealed_ms = agent_now(agent);
         profile_out_seal_group(agent->store, row, buf_bytes(&frame));
         CRASH_POINT("group.rows");
@@ -282,30 +298,25 @@ static void seal_rows(struct sealing *sealing, uint64_t number, uint64_t most)
 void agent_group_seal_queue(struct agent *agent, struct agent_group *group)
 {
     struct agent_channel *channel = agent_channel_of(agent, group);
-    struct agent_sender *sender;
+    struct agent_sender *sender = agent_sender_of(agent, group->group_id);
     struct profile_scope scope;
     struct profile_out row;
     struct sealing sealing;
     uint64_t most;
 
-    if (agent->frozen || !profile_out_next_of_group(agent->store, group->group_id, 0, &row))
-        return;
-    /* A profile that was put back would say other words under the same numbers. */
-    if (!channel->synced) {
+    if (!sender || !sender->group)
         agent_sync_group(agent, group);
-        return;
-    }
-    if (!agent_group_may_seal(agent, group)
+    /* A profile that was put back would say other words under the same numbers. */
+    if (agent->frozen || !channel->synced
+        || !profile_out_next_of_group(agent->store, group->group_id, 0, &row)
+        || !agent_group_may_seal(agent, group)
         || !profile_scope_get(agent->store, group->group_id, &scope)
         || (most = room(agent, group->group_id, &scope)) == 0)
         return;
     if (sealing_begin(&sealing, agent, group)) {
         seal_rows(&sealing, scope.next_seq, most);
-        sender = agent_sender_of(agent, group->group_id);
         if (sender && sealing.moved)
             sender->idle = false;
-        else if (!sender)
-            agent_sync_group(agent, group);
     }
     sealing_end(&sealing);
 }

@@ -4,10 +4,11 @@
 
 #include "agent/flow/channel.h"
 #include "agent/flow/freeze.h"
+#include "agent/flow/group_inner.h"
 #include "agent/flow/group_mail.h"
 #include "agent/flow/link.h"
 #include "agent/flow/receipts.h"
-#include "agent/store/alarms.h"
+#include "agent/store/scopes.h"
 #include "shared/base/crash.h"
 #include "shared/base/log.h"
 #include "shared/wire/limit.h"
@@ -82,15 +83,29 @@ void agent_channels_free(struct agent *agent)
     }
 }
 
+/* I am in a group that this profile does not know: it was put back.  When a person has said that
+ * there is no newer copy of it, the group's events tell what it is, and an admin its key. */
+static struct agent_group *take_unknown(struct agent *agent, const uint8_t gid[static 16])
+{
+    struct agent_group *group;
+
+    if (!agent_was_restored(agent)) {
+        agent_freeze(agent, 0, 0, "a group that this profile does not know");
+        return NULL;
+    }
+    group = agent_group_make(agent, gid, PROFILE_GROUP_INVITED, ROLE_MEMBER);
+    group->wants_events = true;
+    profile_scope_adopt_later(agent->store, group->group_id);
+    return group;
+}
+
 enum err agent_channel_told(struct agent *agent, const struct wire_stream *stream)
 {
     struct agent_group *group = agent_group_named(agent, stream->stream);
     struct agent_channel *channel;
 
-    if (!group) {
-        log_event(LOG_WARN, "group.unknown", "group=%s", log_id(stream->stream));
-        return ERR_OK;
-    }
+    if (!group && !(group = take_unknown(agent, stream->stream)))
+        return ERR_ROLLBACK;
     channel = agent_channel_of(agent, group);
     /* What I have confirmed, I know: it is written down before it is said. */
     if (channel->row.settled && stream->cursor > channel->row.settled && !channel->over

@@ -47,18 +47,66 @@ void agent_channel_void(struct agent_channel *channel)
         wipe_chain(author);
 }
 
-static void write_chain(struct agent *agent, struct channel_author *author)
+static void put_chain(struct agent *agent, struct profile_chain *chain,
+                      const struct group_sending *sending)
 {
     struct buf state = { 0 };
 
-    if (!author->moved)
-        return;
-    author->chain.skipped = author->sending.skipped_count;
-    group_sending_export(&author->sending, &state);
-    profile_chain_put(agent->store, &author->chain, buf_bytes(&state));
-    author->moved = false;
+    chain->skipped = sending->skipped_count;
+    group_sending_export(sending, &state);
+    profile_chain_put(agent->store, chain, buf_bytes(&state));
     buf_wipe(&state);
     buf_free(&state);
+}
+
+static bool get_chain(struct agent *agent, const struct profile_chain *chain,
+                      struct group_sending *sending)
+{
+    struct buf state = { 0 };
+    bool good = profile_chain_get(agent->store, chain, &state)
+                && group_sending_import(sending, buf_bytes(&state)) == ERR_OK;
+
+    buf_wipe(&state);
+    buf_free(&state);
+    if (!good)
+        agent_store_fail(agent->store, ERR_CORRUPT);
+    return good;
+}
+
+/* All members together may leave out so many: the oldest chains' keys go first. */
+static void trim_skipped(struct agent *agent, int64_t group_id)
+{
+    uint64_t total = profile_chains_skipped(agent->store, group_id);
+    struct profile_chain chain;
+    int64_t after = 0;
+
+    while (total > LIMIT_GROUP_SKIPPED
+           && profile_chain_next_skipped(agent->store, group_id, after, &chain)) {
+        struct group_sending sending = { 0 };
+        uint64_t over = total - LIMIT_GROUP_SKIPPED;
+        uint32_t keep = chain.skipped > over ? chain.skipped - (uint32_t)over : 0;
+        after = chain.chain_id;
+        total -= chain.skipped - keep;
+        if (get_chain(agent, &chain, &sending)) {
+            group_sending_trim(&sending, agent_now(agent), keep);
+            put_chain(agent, &chain, &sending);
+        }
+        group_sending_wipe(&sending);
+    }
+}
+
+static void write_chain(struct agent *agent, struct channel_author *author)
+{
+    bool more = author->sending.skipped_count > author->chain.skipped;
+
+    if (!author->moved)
+        return;
+    if (author->sending.skipped_count)
+        group_sending_trim(&author->sending, agent_now(agent), (uint32_t)LIMIT_GROUP_SKIPPED);
+    put_chain(agent, &author->chain, &author->sending);
+    author->moved = false;
+    if (more)
+        trim_skipped(agent, author->chain.group_id);
 }
 
 void agent_channel_flush(struct agent *agent, struct agent_channel *channel)
@@ -100,9 +148,6 @@ static struct channel_author *author_of(struct agent *agent, struct agent_channe
 static bool load_chain(struct agent *agent, const struct agent_group *group,
                        struct channel_author *author, uint32_t epoch)
 {
-    struct buf state = { 0 };
-    bool good;
-
     if (author->chain.chain_id && author->chain.epoch == epoch)
         return true;
     write_chain(agent, author);
@@ -111,15 +156,10 @@ static bool load_chain(struct agent *agent, const struct agent_group *group,
         || !profile_chain_find(agent->store, group->group_id, epoch, author->peer.peer_id,
                                &author->chain))
         return false;
-    good = profile_chain_get(agent->store, &author->chain, &state)
-           && group_sending_import(&author->sending, buf_bytes(&state)) == ERR_OK;
-    buf_wipe(&state);
-    buf_free(&state);
-    if (!good) {
-        agent_store_fail(agent->store, ERR_CORRUPT);
-        wipe_chain(author);
-    }
-    return good;
+    if (get_chain(agent, &author->chain, &author->sending))
+        return true;
+    wipe_chain(author);
+    return false;
 }
 
 /* The first number of an author is where I came in; later ones follow each other. */
@@ -311,7 +351,7 @@ static bool take_frame(struct agent *agent, struct agent_channel *channel,
         return true;
     frame_digest(&view, item->digest);
     if (memcmp(view.scope, channel->gid, 16) != 0 || memcmp(view.recipient, nobody, 32) != 0
-        || group->row.state == PROFILE_GROUP_FORKED)
+        || group->row.state == PROFILE_GROUP_FORKED || channel->over)
         return true;
     author = author_of(agent, channel, view.sender);
     if (!author) {
@@ -407,9 +447,8 @@ static bool take_event(struct agent *agent, struct agent_channel *channel, struc
         return true;
     if (event.type == EVENT_GROUP_EPOCH && epoch_body_parse(taken.body, &body) == ERR_OK)
         agent_group_epoch_read(agent, group, body.epoch);
-    else if (event.type == EVENT_GROUP_CLOSED && group->row.state == PROFILE_GROUP_CLOSED
-             && profile_held_count(agent->store, group->group_id) == 0)
-        agent_group_wipe(agent, group, DEAD_SESSION_ENDED); /* read to the end */
+    else if (event.type == EVENT_GROUP_CLOSED && group->row.state == PROFILE_GROUP_CLOSED)
+        agent_group_read_to_end(agent, group);
     return true;
 }
 

@@ -133,6 +133,17 @@ void agent_group_wipe(struct agent *agent, struct agent_group *group, uint8_t re
         channel->synced = false;
 }
 
+/* What is held may still get its key. */
+void agent_group_read_to_end(struct agent *agent, struct agent_group *group)
+{
+    if (profile_held_count(agent->store, group->group_id) == 0) {
+        agent_group_wipe(agent, group, DEAD_SESSION_ENDED);
+        return;
+    }
+    end_queue(agent, group->group_id, DEAD_SESSION_ENDED);
+    agent_group_epoch_read(agent, group, group->chain.epoch + 1);
+}
+
 /* A person has said that there is no newer copy of this profile: the broker's count holds, and what
  * I say waits for an epoch whose numbers nobody has used. */
 static void begin_behind(struct agent *agent, struct agent_group *group)
@@ -178,10 +189,11 @@ void agent_group_mail_sweep(struct agent *agent)
     if (now > LIMIT_GROUP_HELD_MS
         && profile_helds_forget(agent->store, now - LIMIT_GROUP_HELD_MS) > 0)
         log_event(LOG_WARN, "group.held_forgotten", "keys did not come for 30 days");
-    for (int64_t at = profile_out_queued_group(agent->store, 0); at;
-         at = profile_out_queued_group(agent->store, at)) {
-        struct agent_group *group = agent_group_of(agent, at);
-        if (group)
-            agent_group_seal_queue(agent, group);
+    for (struct agent_group *group = agent->groups; group; group = group->next) {
+        if (group->row.state != PROFILE_GROUP_JOINED)
+            continue;
+        if (profile_held_count(agent->store, group->group_id) > 0)
+            agent_group_open_held(agent, group);
+        agent_group_seal_queue(agent, group);
     }
 }

@@ -125,10 +125,17 @@ static bool add_frame(struct agent *agent, struct batch *batch, const struct pro
     return true;
 }
 
-/* Words of a group wait for events that I have signed before them. */
-static void look_whether_held(struct agent *agent, struct agent_sender *sender)
+/* Words of a group wait for events that I have signed before them; and are said no more when I am
+ * out of it, or its histories differ. */
+static void look_at_group(struct agent *agent, struct agent_sender *sender)
 {
-    if (sender->group && sender->held && !sender->idle && !sender->ended)
+    const struct agent_group *group;
+
+    if (!sender->group || sender->idle || sender->ended)
+        return;
+    group = agent_group_of(agent, sender->scope_id);
+    sender->ended = !group || group->row.state != PROFILE_GROUP_JOINED;
+    if (sender->held)
         sender->held = agent_chain_waits(agent, sender->scope_id);
 }
 
@@ -223,7 +230,7 @@ void agent_sends(struct agent *agent)
         buf_clear(&batch.bytes);
         batch.count = 0;
         for (struct agent_sender *sender = agent->senders; sender; sender = sender->next) {
-            look_whether_held(agent, sender);
+            look_at_group(agent, sender);
             if (may_transmit(sender, now) && !fill_from(agent, &batch, sender))
                 break;
         }

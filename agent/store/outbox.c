@@ -79,8 +79,8 @@
     X(TRIED, "UPDATE outbox SET tries = tries + 1, retry_ms = ?2 WHERE outbox_id = ?1")            \
     X(REMOVE, "DELETE FROM outbox WHERE outbox_id = ?1")                                           \
     X(FORGET, "DELETE FROM outbox WHERE state = 4 AND delivered_ms < ?1")                          \
-    X(COUNTS, "SELECT sum(state < 3), sum(state = 3), min(created_ms) FROM outbox"                 \
-              " WHERE state <= 3 AND kind <= 1")                                                   \
+    X(COUNTS, "SELECT sum(state < 3), sum(state = 3), min(created_ms),"                            \
+              " sum(state < 3 OR group_id IS NULL) FROM outbox WHERE state <= 3 AND kind <= 1")    \
     X(COUNT_OF, "SELECT count(*) FROM outbox WHERE peer_id = ?1 AND state <= 3 AND kind = 0")      \
     X(NEXT_ID, "SELECT msg_id FROM outbox WHERE msg_id BETWEEN ?1 AND ?2 AND kind <= 1"            \
                " ORDER BY msg_id LIMIT 1")                                                         \
@@ -503,8 +503,8 @@ void profile_out_counts(struct agent_store *store, struct profile_out_counts *ou
         return;
     out->queued = column_u64(counts, 0);
     out->stored = column_u64(counts, 1);
-    out->open = out->queued + out->stored;
     out->oldest_ms = column_u64(counts, 2);
+    out->open = column_u64(counts, 3);
     stmt_end(counts);
 }
 

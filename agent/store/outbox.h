@@ -112,7 +112,8 @@ void profile_out_remove(struct agent_store *store, int64_t outbox_id);
 void profile_out_forget(struct agent_store *store, uint64_t before_ms);
 
 struct profile_out_counts {
-    uint64_t queued, stored, open; /* messages: not accepted, accepted, both */
+    uint64_t queued, stored; /* messages: not accepted, accepted */
+    uint64_t open;           /* both, but of groups those not accepted alone */
     uint64_t oldest_ms;
 };
 void profile_out_counts(struct agent_store *store, struct profile_out_counts *out);
