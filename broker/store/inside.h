@@ -42,7 +42,9 @@ struct store {
 
     /* space and log */
     bool accepting, accepting_written, ballast_there, pinned;
+    sqlite3_stmt *pages[2]; /* how many, how many unused */
     int64_t recounted; /* changes of the connection when a test build last counted again */
+    sqlite3_stmt **recounts; /* prepared when first needed */
     uint64_t disk_free;
 
     /* clock: the wall clock should say base_ms + (elapsed - base_elapsed_ms) */
@@ -161,7 +163,11 @@ enum err log_insert(struct store *store, struct bytes packed, int64_t agent_id);
 
 /* space.c */
 enum err space_open(struct store *store);
+void space_close(struct store *store);
 void space_full(struct store *store); /* gives the ballast away */
+
+/* recount.c */
+void recount_close(struct store *store);
 
 /* seen: what an older file in its place could not know. */
 enum err seen_read(struct store *store, bool *put_back);

@@ -291,6 +291,8 @@ void store_close(struct store **store)
         count++;
     while (count-- > 0)
         store_modules[count]->close(s);
+    space_close(s);
+    recount_close(s);
     if (s->db && !db_broken(s->db)) {
         db_rollback(s->db);
         db_checkpoint(s->db, DB_TRUNCATE);

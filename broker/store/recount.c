@@ -1,6 +1,8 @@
 /*
  * recount - every counter against the rows that it counts.
  */
+#include <stdlib.h>
+
 #include "broker/store/inside.h"
 
 /* One row each for what differs: a number that says where, what was counted, what was found. */
@@ -51,31 +53,42 @@ static const struct {
       " HAVING max(position) > (SELECT value FROM meta WHERE key = 'position_limit')" },
 };
 
+enum { CHECK_COUNT = sizeof checks / sizeof checks[0] };
+
 static enum err check(struct store *store, size_t i)
 {
-    sqlite3_stmt *stmt = NULL;
-    enum err e = stmts_prepare(store->db, &checks[i].sql, 1, &stmt);
+    sqlite3_stmt **stmt_at = &store->recounts[i], *stmt;
+    enum err e = *stmt_at ? ERR_OK : stmts_prepare(store->db, &checks[i].sql, 1, stmt_at);
 
     if (e != ERR_OK)
         return e;
+    stmt = *stmt_at;
     e = stmt_step(store->db, stmt);
     if (e == ERR_OK) {
         log_event(LOG_ERROR, "recount", "counter=%s of=%lld says=%lld counted=%lld", checks[i].what,
                   (long long)column_int(stmt, 0), (long long)column_int(stmt, 1),
                   (long long)column_int(stmt, 2));
-        e = ERR_STORE;
-    } else if (e == ERR_NOT_FOUND) {
-        e = ERR_OK;
+        stmt_end(stmt);
+        return ERR_STORE;
     }
-    stmts_finalize(&stmt, 1);
-    return e;
+    return e == ERR_NOT_FOUND ? ERR_OK : e;
 }
 
 enum err store_recount(struct store *store)
 {
     enum err e = db_in_transaction(store->db) ? store_flush(store) : ERR_OK;
 
-    for (size_t i = 0; i < sizeof checks / sizeof checks[0] && e == ERR_OK; i++)
+    if (!store->recounts)
+        store->recounts = mem_zeroed(CHECK_COUNT, sizeof *store->recounts);
+    for (size_t i = 0; i < CHECK_COUNT && e == ERR_OK; i++)
         e = check(store, i);
     return e;
+}
+
+void recount_close(struct store *store)
+{
+    if (store->recounts)
+        stmts_finalize(store->recounts, CHECK_COUNT);
+    free(store->recounts);
+    store->recounts = NULL;
 }

@@ -35,14 +35,23 @@ static bool make_ballast(struct store *store)
 
 enum err space_open(struct store *store)
 {
+    static const char *const sql[] = { "PRAGMA page_count", "PRAGMA freelist_count" };
     bool wanted = !store->in_memory && store->options.ballast_bytes > 0;
+    enum err e = stmts_prepare(store->db, sql, 2, store->pages);
 
+    if (e != ERR_OK)
+        return e;
     store->ballast_there = wanted && make_ballast(store);
     store->accepting = !wanted || store->ballast_there;
     store->accepting_written = true;
     if (!store->accepting)
         log_event(LOG_ERROR, "disk_full", "error=\"no room for the ballast\"");
     return ERR_OK;
+}
+
+void space_close(struct store *store)
+{
+    stmts_finalize(store->pages, 2);
 }
 
 void space_full(struct store *store)
@@ -55,6 +64,16 @@ void space_full(struct store *store)
     db_checkpoint(store->db, DB_TRUNCATE);
 }
 
+/* Asked each second: prepared once. */
+static bool number_of(struct store *store, size_t which, int64_t *out)
+{
+    if (stmt_step(store->db, store->pages[which]) != ERR_OK)
+        return false;
+    *out = column_int(store->pages[which], 0);
+    stmt_end(store->pages[which]);
+    return true;
+}
+
 /* Four fifths of the limit in pages that hold something; freed ones will be used again. */
 static bool file_has_room(struct store *store)
 {
@@ -62,8 +81,7 @@ static bool file_has_room(struct store *store)
 
     if (store->options.max_bytes == 0)
         return true;
-    if (db_number(store->db, "PRAGMA page_count", &pages) != ERR_OK
-        || db_number(store->db, "PRAGMA freelist_count", &unused) != ERR_OK)
+    if (!number_of(store, 0, &pages) || !number_of(store, 1, &unused))
         return false;
     return (uint64_t)(pages - unused) <= store->options.max_bytes / DB_PAGE_SIZE / 5 * 4;
 }
