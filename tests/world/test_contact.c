@@ -577,9 +577,14 @@ Test(contact, no_session_outlives_its_hard_end)
     expect_phase(pair.ann, sid, PHASE_EXPIRED, "expired");
     expect_phase(pair.bob, sid, PHASE_EXPIRED, "expired");
     cr_expect_eq(sessions(pair.ann).phase[PHASE_ACTIVE], 1);
-    world_partition(pair.world, pair.ann, true);
-    world_pass(pair.world, DAYS(30));
+    cr_expect_eq(sessions(pair.bob).phase[PHASE_ACTIVE], 1);
+    world_broker_stop(pair.world);
+    world_pass(pair.world, DAYS(28));
+    cr_expect_eq(sessions(pair.ann).phase[PHASE_ACTIVE], 1);
+    cr_expect_eq(sessions(pair.bob).phase[PHASE_ACTIVE], 1);
+    world_pass(pair.world, DAYS(2));
     cr_expect_eq(sessions(pair.ann).phase[PHASE_ACTIVE], 0, "the mail's, without the broker");
+    cr_expect_eq(sessions(pair.bob).phase[PHASE_ACTIVE], 0);
     world_free(&pair.world);
 }
 
