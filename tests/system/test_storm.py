@@ -10,7 +10,7 @@ from world import World, sent, test, wait_until
 LANES = 4
 
 
-@test("storm: 2,000 messages among 20 agents, every third away, a dozen kill -9")
+@test("storm: 2,000 messages among 20 agents, every third away, a dozen kill -9", long=True)
 def storm():
     seed = random.randrange(1 << 32)
     print(f"seed {seed}")
@@ -89,7 +89,8 @@ def check(w, files, said):
     assert found.returncode == 1, found.stdout[:200]
 
 
-@test("T57_killed_under_load: of a broker killed again and again no message whose `stored` was printed is missing")
+@test("T57_killed_under_load: of a broker killed again and again no message whose `stored` was printed is missing",
+      long=True)
 def stored_is_stored():
     with World() as w:
         w.init_broker()
