@@ -145,7 +145,7 @@ CREATE TABLE session (
     due_ms          INTEGER NOT NULL,               -- answer, idle or hard end, whichever comes first
     heard_ms        INTEGER NOT NULL DEFAULT 0,     -- last frame opened
     version         INTEGER NOT NULL DEFAULT 0,
-    ratchet         BLOB,                           -- sealed crypto/state, about 420 B; NULL in states 4..8
+    ratchet         BLOB,                           -- sealed crypto/state, about 420 B; NULL once it has ended, in state 7 a minute later
     skipped         INTEGER NOT NULL DEFAULT 0      -- keys in table skipped
 ) STRICT;
 CREATE INDEX session_peer ON session (peer_id);
