@@ -26,7 +26,7 @@ for name in $(comm -12 "$dir/global" "$dir/crypto"); do
     echo "$(basename "$broker") holds $name of agent/crypto"
     wrong=1
 done
-for name in $(grep -E '^(ratchet|handshake|skipped|epoch|prekey_make|envelope|aead|xaead|unseal)(_|$)' "$dir/names"); do
+for name in $(grep -E '^(ratchet|handshake|skipped|group_confirm|group_sending|group_encrypt|group_decrypt|prekey_make|envelope|aead|xaead|unseal)(_|$)' "$dir/names"); do
     echo "$(basename "$broker") holds $name"
     wrong=1
 done
