@@ -223,6 +223,24 @@ static const struct config_key keys[CONF_COUNT] = {
                              .least = 2,
                              .most = 10000,
                              .help = "members and invited agents of one group" },
+    [CONF_BLOB_SIZE_MAX] = { .path = "blob/size_max",
+                             .kind = CONFIG_BYTES,
+                             .initial = "1GiB",
+                             .least = 65536,
+                             .most = 64 * GIB,
+                             .help = "largest file, sealed" },
+    [CONF_BLOB_AGENT_BYTES] = { .path = "blob/agent_bytes",
+                                .kind = CONFIG_BYTES,
+                                .initial = "2GiB",
+                                .least = MIB,
+                                .most = 1024 * GIB,
+                                .help = "all files of one sender" },
+    [CONF_BLOB_TTL] = { .path = "blob/ttl",
+                        .kind = CONFIG_DURATION,
+                        .initial = "7d",
+                        .least = HOUR,
+                        .most = 30 * DAY,
+                        .help = "longest life of a file" },
     [CONF_CONTROL_SOCKET] = { .path = "control/socket",
                               .kind = CONFIG_PATH,
                               .initial = "control.sock",
@@ -295,6 +313,9 @@ void broker_config_flow(const struct config *config, struct flow_settings *out)
     out->prekeys_per_h = config_number(config, CONF_PREKEYS_PER_H);
     out->group_members = config_number(config, CONF_GROUP_MEMBERS);
     out->frame_ttl_max_ms = config_number(config, CONF_FRAME_TTL_MAX);
+    out->blob_size_max = config_number(config, CONF_BLOB_SIZE_MAX);
+    out->blob_agent_bytes = config_number(config, CONF_BLOB_AGENT_BYTES);
+    out->blob_ttl_ms = config_number(config, CONF_BLOB_TTL);
     out->store_max_bytes = config_number(config, CONF_MAX_SIZE);
     out->disk_floor_bytes = config_number(config, CONF_DISK_FLOOR);
     out->wal_alarm_bytes = config_number(config, CONF_WAL_ALARM);

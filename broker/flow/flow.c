@@ -1,6 +1,8 @@
 #include <stdlib.h>
 
+#include "broker/flow/blob.h"
 #include "broker/flow/channel.h"
+#include "broker/flow/flow_internal.h"
 #include "broker/flow/groups.h"
 #include "broker/flow/journal.h"
 #include "broker/flow/revoke.h"
@@ -16,14 +18,16 @@ static const struct {
     enum verb verb;
     verb_handler *handle;
 } handlers[] = {
-    { VERB_ENROL, enrol_handle },     { VERB_HELLO, hello_handle },
-    { VERB_CARD, card_handle },       { VERB_LOG, log_handle },
-    { VERB_PREKEYS, prekeys_handle }, { VERB_SYNC, sync_handle },
-    { VERB_LEAVE, leave_handle },     { VERB_CREDIT, credit_handle },
-    { VERB_LOOKUP, lookup_handle },   { VERB_REQUEST, request_handle },
-    { VERB_EVENT, event_handle },     { VERB_EVENTS, events_handle },
-    { VERB_SEND, send_handle },       { VERB_FETCH, fetch_handle },
-    { VERB_ACK, ack_handle },         { VERB_PING, ping_handle },
+    { VERB_ENROL, enrol_handle },       { VERB_HELLO, hello_handle },
+    { VERB_CARD, card_handle },         { VERB_LOG, log_handle },
+    { VERB_PREKEYS, prekeys_handle },   { VERB_SYNC, sync_handle },
+    { VERB_LEAVE, leave_handle },       { VERB_CREDIT, credit_handle },
+    { VERB_LOOKUP, lookup_handle },     { VERB_REQUEST, request_handle },
+    { VERB_EVENT, event_handle },       { VERB_EVENTS, events_handle },
+    { VERB_SEND, send_handle },         { VERB_FETCH, fetch_handle },
+    { VERB_ACK, ack_handle },           { VERB_PING, ping_handle },
+    { VERB_BLOB_PUT, blob_put_handle }, { VERB_BLOB_CHUNK, blob_chunk_handle },
+    { VERB_BLOB_GET, blob_get_handle }, { VERB_BLOB_DEL, blob_del_handle },
     { VERB_BYE, bye_handle },
 };
 
@@ -78,6 +82,9 @@ void flow_settings_default(struct flow_settings *out)
                                    .prekeys_per_h = 30,
                                    .group_members = LIMIT_GROUP_MEMBERS,
                                    .frame_ttl_max_ms = LIMIT_FRAME_LIFE_MS,
+                                   .blob_size_max = LIMIT_BLOB_MAX,
+                                   .blob_agent_bytes = LIMIT_BLOB_AGENT,
+                                   .blob_ttl_ms = LIMIT_BLOB_LIFE_MS,
                                    .store_max_bytes = 4096 * mib,
                                    .disk_floor_bytes = 256 * mib,
                                    .wal_alarm_bytes = 64 * mib };
@@ -199,6 +206,7 @@ void flow_close(struct flow **closing)
     revoke_free(flow);
     groups_free(flow);
     shelf_free(flow);
+    blobs_free(flow);
     sweep_free(&flow->sweep);
     free(flow);
     *closing = NULL;

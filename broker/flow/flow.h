@@ -33,6 +33,7 @@ struct flow_settings {
     uint64_t send_per_s, send_burst, prekeys_per_h;
     uint64_t group_members; /* largest group */
     uint64_t frame_ttl_max_ms;
+    uint64_t blob_size_max, blob_agent_bytes, blob_ttl_ms;
     uint64_t store_max_bytes, disk_floor_bytes, wal_alarm_bytes;
 };
 

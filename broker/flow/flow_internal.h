@@ -80,6 +80,7 @@ struct flow {
     bool is_tidy;                 /* the store had nothing to tidy up since */
     struct ending *endings;       /* what revoked agents leave behind: revoke.h */
     uint64_t endings_ms;          /* elapsed: they are not looked at earlier */
+    struct blob_work *blob_work; /* blob_work.c */
     bool log_hint_owed;           /* it moved again since */
     uint64_t log_hint_ms;         /* elapsed: when NOTIFY last said that the log moved; 0: never */
 };

@@ -52,6 +52,9 @@ static void add_limits(struct flow *flow, struct reply *reply)
         { WIRE_LIMIT_CREDIT, LIMIT_CREDIT_MAX },
         { WIRE_LIMIT_CREDIT_BYTES, LIMIT_CREDIT_BYTES_MAX },
         { WIRE_LIMIT_MEMBERS, s->group_members },
+        { WIRE_LIMIT_BLOB, s->blob_size_max },
+        { WIRE_LIMIT_BLOB_AGENT, s->blob_agent_bytes },
+        { WIRE_LIMIT_BLOB_LIFE, s->blob_ttl_ms },
     };
     struct list_maker *list = reply_list(reply);
 

@@ -5,6 +5,7 @@
  */
 #include <stdlib.h>
 
+#include "broker/flow/blob.h"
 #include "broker/flow/channel.h"
 #include "broker/flow/fetch.h"
 #include "broker/flow/flow_internal.h"
@@ -463,6 +464,8 @@ enum err flow_tick(struct flow *flow)
     if (e == ERR_OK)
         e = step_if(flow, revoke_due_ms(flow) <= now, revoke_step, &flow->endings_ms);
     if (e == ERR_OK)
+        e = step_if(flow, blobs_due_ms(flow) <= now, blobs_step, &unused);
+    if (e == ERR_OK)
         e = deliver_woken(flow);
     if (e == ERR_OK && idle_at(flow) <= now)
         e = idle_step(flow);
@@ -482,6 +485,7 @@ uint64_t flow_next_tick_ms(const struct flow *flow)
 
     next = sooner(next, sweep->invites_again_ms);
     next = sooner(next, sooner(revoke_due_ms(flow), hints_due_ms(flow)));
+    next = sooner(next, blobs_due_ms(flow));
     next = sooner(next, sweep->walking || groups_trim_due(flow) ? 0 : sweep->sweep_ms);
     for (const struct key_end *end = flow->key_ends; end; end = end->next)
         next = sooner(next, end->at_ms);

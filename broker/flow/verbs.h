@@ -57,4 +57,7 @@ verb_handler hello_handle, enrol_handle, card_handle, lookup_handle, prekeys_han
 verb_handler request_handle, event_handle, events_handle, send_handle, fetch_handle, credit_handle,
     ack_handle, sync_handle, ping_handle, bye_handle;
 
+/* large content */
+verb_handler blob_put_handle, blob_chunk_handle, blob_get_handle, blob_del_handle;
+
 #endif

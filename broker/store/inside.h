@@ -74,6 +74,7 @@ struct store {
     struct log_table *log;
     struct enrol_file *enrol;
     struct usage *usage;
+    struct blobs_table *blobs;
     struct audit *audit;
 };
 
@@ -87,8 +88,9 @@ struct module {
 };
 
 extern const struct module module_meta, module_streams, module_frames, module_cursors,
-    module_senders, module_scopes, module_groups, module_events, module_directory, module_certificates,
-    module_prekeys, module_invites, module_log, module_usage, module_audit;
+    module_senders, module_scopes, module_groups, module_events, module_directory,
+    module_certificates, module_prekeys, module_invites, module_log, module_usage, module_blobs,
+    module_audit;
 
 /* SQL that looks at counters sees them: writes what is in memory only. */
 enum err store_flush(struct store *store);

@@ -18,9 +18,23 @@ extern const struct migration broker_migrations[];
 extern const char broker_views[];
 
 const struct module *const store_modules[] = {
-    &module_meta,    &module_streams, &module_frames,    &module_cursors, &module_senders,
-    &module_scopes,  &module_groups,  &module_events,  &module_directory, &module_log,     &module_certificates,
-    &module_prekeys, &module_invites, &module_usage,     &module_audit,   NULL,
+    &module_meta,
+    &module_streams,
+    &module_frames,
+    &module_cursors,
+    &module_senders,
+    &module_scopes,
+    &module_groups,
+    &module_events,
+    &module_directory,
+    &module_log,
+    &module_certificates,
+    &module_prekeys,
+    &module_invites,
+    &module_usage,
+    &module_blobs,
+    &module_audit,
+    NULL,
 };
 
 void store_options_default(struct store_options *out)
