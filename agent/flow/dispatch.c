@@ -134,6 +134,10 @@ static void hand_over(struct agent *agent, const struct agent_asked *asked, enum
         break;
     case VERB_FETCH:
     case VERB_CREDIT:
+    case VERB_BLOB_PUT:
+    case VERB_BLOB_CHUNK:
+    case VERB_BLOB_GET:
+    case VERB_BLOB_DEL:
     case VERB_DELIVER:
     case VERB_NOTIFY:
     case VERB_PING:

@@ -36,7 +36,7 @@ sub comma { my $n = reverse shift; $n =~ s/(\d{3})(?=\d)/$1,/g; return scalar re
 
 my $page = slurp('docs/protocol.md');
 my %section;    # text under each "### NAME (N)"
-while ($page =~ /^### ([A-Z]+ \(\d+\))\n(.*?)(?=^##)/gms) {
+while ($page =~ /^### ([A-Z_]+ \(\d+\))\n(.*?)(?=^##)/gms) {
     $section{$1} = $2;
 }
 

@@ -45,6 +45,9 @@ Test(broker_config, flow_has_the_same_defaults)
     SAME(send_burst);
     SAME(prekeys_per_h);
     SAME(group_members);
+    SAME(blob_size_max);
+    SAME(blob_agent_bytes);
+    SAME(blob_ttl_ms);
     SAME(frame_ttl_max_ms);
     SAME(store_max_bytes);
     SAME(disk_floor_bytes);
