@@ -8,6 +8,7 @@
 #include "agent/flow/group_mail.h"
 #include "agent/flow/outgoing.h"
 #include "agent/flow/sync.h"
+#include "agent/store/alarms.h"
 #include "agent/store/dead.h"
 #include "agent/store/outbox.h"
 #include "agent/store/scopes.h"
@@ -188,7 +189,8 @@ void agent_group_mail_sweep(struct agent *agent)
     profile_chains_sweep(agent->store, now);
     if (now > LIMIT_GROUP_HELD_MS
         && profile_helds_forget(agent->store, now - LIMIT_GROUP_HELD_MS) > 0)
-        log_event(LOG_WARN, "group.held_forgotten", "keys did not come for 30 days");
+        profile_alarm_add(agent->store, "undecryptable", 0, 0,
+                          "the key of messages to a group did not come for 30 days", now);
     for (struct agent_group *group = agent->groups; group; group = group->next) {
         if (group->row.state != PROFILE_GROUP_JOINED)
             continue;

@@ -15,6 +15,8 @@ static const struct {
     { "session.ratchet",
       "SELECT session_id, version, ratchet FROM session WHERE ratchet NOT NULL" },
     { "skipped.keys", "SELECT session_id, version, keys FROM skipped" },
+    { "grp.title", "SELECT group_id, version, title FROM grp WHERE title NOT NULL" },
+    { "epoch_job.secret", "SELECT job_id, 0, secret FROM epoch_job" },
     { "chain.state", "SELECT chain_id, version, state FROM chain" },
     { "outbox.message", "SELECT outbox_id, 0, message FROM outbox WHERE message NOT NULL" },
     { "inbox.message", "SELECT inbox_id, 0, message FROM inbox" },
