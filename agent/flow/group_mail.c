@@ -234,7 +234,7 @@ static enum err seal_row(struct sealing *sealing, struct profile_out *row)
                           buf_bytes(&plain), hedge, buf_extend(&frame, group_frame_size(plain.len)),
                           row->digest);
     }
-    CRASH_POINT("group.sealed");
+    CRASH_POINT("send.sealed");
     if (e == ERR_OK) {
         sealing->moved = true;
         row->scope_id = sealing->group->group_id;
@@ -242,7 +242,7 @@ static enum err seal_row(struct sealing *sealing, struct profile_out *row)
         row->recipients = readers > 0 ? readers - 1 : 0;
         row->sealed_ms = agent_now(agent);
         profile_out_seal_group(agent->store, row, buf_bytes(&frame));
-        CRASH_POINT("group.rows");
+        CRASH_POINT("send.rows");
     }
     buf_wipe(&plain);
     buf_free(&plain);

@@ -246,7 +246,7 @@ static bool send_plan(struct agent *agent, struct agent_channel *channel, struct
         asked->scope_id = channel->group_id;
         asked->number = plan->position;
     }
-    CRASH_POINT("group.ack_wire");
+    CRASH_POINT("recv.ack_wire");
     return asked != NULL;
 }
 
@@ -316,7 +316,7 @@ void agent_channel_ack_answer(struct agent *agent, const struct agent_asked *ask
     if (code == ERR_OK) {
         channel->ack_refusals = 0;
         acked(agent, channel, message->position);
-        CRASH_POINT("group.ack_noted");
+        CRASH_POINT("recv.ack_noted");
     } else if (code == ERR_CONFLICT && MESSAGE_HAS(message, position)) {
         acked(agent, channel, message->position);
         channel->ack_due_ms = channel->item_count ? agent_elapsed(agent) : NEVER;

@@ -244,7 +244,7 @@ static bool open_frame(struct agent *agent, struct agent_channel *channel,
     channel->opening = true;
     e = group_decrypt(&author->sending, &author->epoch, view, author->peer.identity_key,
                       agent_now(agent), buf_extend(plain, view->ct.len), &opened);
-    CRASH_POINT("group.opened");
+    CRASH_POINT("recv.opened");
     if (e == ERR_OK) {
         author->moved = true;
         take_message(agent, group, author, bytes_of(plain->at + opened.offset, opened.len), view,
@@ -312,7 +312,7 @@ static bool hold_frame(struct agent *agent, struct agent_channel *channel,
     }
     memcpy(held.digest, item->digest, 32);
     profile_held_add(agent->store, &held, view->all);
-    CRASH_POINT("group.held");
+    CRASH_POINT("recv.rows");
     return true;
 }
 
@@ -362,7 +362,7 @@ static bool take_frame(struct agent *agent, struct agent_channel *channel,
     item->peer_id = author->peer.peer_id;
     item->seq = view.seq;
     item->wants = (view.flags & FRAME_WANTS_RECEIPT) != 0;
-    CRASH_POINT("group.known");
+    CRASH_POINT("recv.known");
     if (agent_received_has(&author->received, view.seq)) {
         known_again(agent, channel, author, item);
         return true;
