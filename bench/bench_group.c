@@ -3,7 +3,12 @@
  * bench_group - what a group costs its admin, its members and the broker: real agents and a real
  *               broker in one process, without sockets and on a virtual clock (tests/lib/world.h).
  *
- *     bench_group [-m MESSAGES] [-q] [MEMBERS ...]        default: 500 messages; 10 100 1000
+ *     bench_group [-m MESSAGES] [-s AWAKE] [-q] [MEMBERS ...]     default: 500 messages; 10 100
+ * 1000
+ *
+ * Up to 100 members all are online, all the time.  Of more, AWAKE are (30; the admin is one of
+ * them): the others come in turns of 40, join, get their key and go; what is delivered to them is
+ * stored, and costs nothing more.
  *
  * Bytes are messages as they cross the wire, without CURVE.  CPU is the thread's, of each party
  * alone; signatures are checked in the broker's part (in sealpostd another thread does that).
@@ -20,7 +25,7 @@
 #include "shared/trust/group_chain.h"
 #include "tests/lib/world_internal.h"
 
-enum { HOUR_MS = 3600000, NAME_SIZE = 24 };
+enum { HOUR_MS = 3600000, NAME_SIZE = 24, ALL_MAX = 100, TURN = 40 };
 
 struct bench {
     struct world *world;
@@ -29,7 +34,8 @@ struct bench {
     uint8_t gid[16];
     uint32_t epoch; /* that all wait for */
     size_t reached; /* agents below have what is waited for */
-    size_t online;  /* agents below are looked at */
+    size_t upto;    /* agents below are looked at */
+    size_t awake;   /* agents below stay online */
     uint8_t id[16]; /* of a message */
 };
 
@@ -151,9 +157,9 @@ static bool all_have(struct world *world, void *ctx)
     struct bench *bench = wait->bench;
 
     (void)world;
-    while (bench->reached < bench->online && wait->has(bench, bench->reached))
+    while (bench->reached < bench->upto && wait->has(bench, bench->reached))
         bench->reached++;
-    return bench->reached == bench->online;
+    return bench->reached == bench->upto;
 }
 
 /* Until all have it, and then until what follows from it is over. */
@@ -232,10 +238,8 @@ static void quotas_print(struct world *world)
            settings->requests_open, settings->group_members);
 }
 
-/* All are of one circle, and so accept each other's requests and invitations unasked.  Everybody is
- * enrolled one after the other, alone, and then all come at once: so nobody reads the
- * log of all others' coming one by one. */
-static void all_join(struct bench *bench, size_t count)
+/* All are of one circle, and so accept each other's requests and invitations unasked. */
+static void all_enrol(struct bench *bench, size_t count)
 {
     bench->who = mem_zeroed(count, sizeof *bench->who);
     bench->count = count;
@@ -244,30 +248,53 @@ static void all_join(struct bench *bench, size_t count)
 
         snprintf(name, sizeof name, "m%04zu", i);
         bench->who[i] = world_join(bench->world, name, "crew");
-        world_kill(bench->world, bench->who[i]);
+        world_kill(bench->world, bench->who[i]); /* nobody hears of the others one by one */
     }
-    for (size_t i = 0; i < count; i++)
+}
+
+static void wake(struct bench *bench, size_t from, size_t upto)
+{
+    for (size_t i = from; i < upto; i++)
         world_start(bench->world, bench->who[i]);
-    bench->online = count;
-    wait_for(bench, is_up, 0, "start");
+    bench->upto = upto;
+    wait_for(bench, is_up, from, "start");
+}
+
+static void invite_some(struct bench *bench, size_t from, size_t upto)
+{
+    for (size_t i = from; i < upto; i++)
+        DO(bench, 0,
+           agent_group_invite(bench->who[0]->agent, bench->gid, bench->who[i]->aid, ROLE_MEMBER),
+           "invite");
+    bench->upto = upto;
+    bench->epoch = epoch_of(bench, 0) + 1;
+    wait_for(bench, has_key, from, "first key");
+    bench->upto = 1;
+    wait_for(bench, has_key, 0, "keys that are under way");
 }
 
 static void create(struct bench *bench, size_t members)
 {
     struct group_create wish = { .name = bytes_of_text("crew") };
+    size_t turn = members <= ALL_MAX ? members : TURN;
     struct moment before, after;
 
-    bench->online = members;
+    wake(bench, 0, members <= ALL_MAX ? members : 1);
     before = moment_now(bench);
     DO(bench, 0, agent_group_create(bench->who[0]->agent, &wish, bench->gid), "create");
-    for (size_t i = 1; i < members; i++)
-        DO(bench, 0,
-           agent_group_invite(bench->who[0]->agent, bench->gid, bench->who[i]->aid, ROLE_MEMBER),
-           "invite");
-    bench->epoch = 2;
-    wait_for(bench, has_key, 0, "first key");
+    for (size_t from = 1; from < members; from += turn) {
+        size_t upto = from + turn < members ? from + turn : members;
+
+        if (members > ALL_MAX)
+            wake(bench, from, upto);
+        invite_some(bench, from, upto);
+        for (size_t i = from; i < upto; i++)
+            if (i >= bench->awake)
+                world_kill(bench->world, bench->who[i]);
+    }
     after = moment_now(bench);
     report("create, invite, all join", &before, &after, members - 1);
+    wake(bench, members, members + 1); /* who is to be added */
 }
 
 static void say(struct bench *bench, size_t i)
@@ -279,16 +306,16 @@ static void say(struct bench *bench, size_t i)
     DO(bench, i, agent_send(bench->who[i]->agent, &request, bench->id), "send");
 }
 
-static void send_one(struct bench *bench, size_t members)
+static void send_one(struct bench *bench)
 {
     struct moment before, after;
 
-    bench->online = members;
+    bench->upto = bench->awake;
     before = moment_now(bench);
     say(bench, 0);
     wait_for(bench, has_message, 1, "message");
     after = moment_now(bench);
-    report("one message", &before, &after, members - 1);
+    report("one message", &before, &after, bench->awake - 1);
 }
 
 /* The last of all, who is enrolled and not in the group yet. */
@@ -297,14 +324,12 @@ static void add(struct bench *bench, size_t members)
     struct moment before, after;
 
     before = moment_now(bench);
-    DO(bench, 0,
-       agent_group_invite(bench->who[0]->agent, bench->gid, bench->who[members]->aid, ROLE_MEMBER),
-       "invite");
-    bench->online = members + 1;
-    bench->epoch = epoch_of(bench, 0) + 1;
-    wait_for(bench, has_key, 0, "key for the newcomer");
+    bench->upto = bench->awake;
+    invite_some(bench, members, members + 1);
+    bench->upto = bench->awake;
+    wait_for(bench, has_key, 0, "key with the newcomer");
     after = moment_now(bench);
-    report("add one", &before, &after, members);
+    report("add one", &before, &after, bench->awake - 1);
 }
 
 static void take_away(struct bench *bench, size_t members)
@@ -317,22 +342,22 @@ static void take_away(struct bench *bench, size_t members)
        agent_group_remove(bench->who[0]->agent, bench->gid,
                           (const uint8_t(*)[32])bench->who[members]->aid, 1),
        "remove");
-    bench->online = members;
+    bench->upto = bench->awake;
     wait_for(bench, has_key, 0, "key without him");
     after = moment_now(bench);
-    report("remove one", &before, &after, members - 1);
+    report("remove one", &before, &after, bench->awake - 1);
 }
 
 /* One member is away for all of it, and for one epoch. */
-static void catch_up(struct bench *bench, size_t members, size_t messages)
+static void catch_up(struct bench *bench, size_t messages)
 {
-    size_t late = members - 1;
+    size_t late = bench->awake - 1;
     struct world_spent was, is;
     struct moment before, after;
 
     world_stop(bench->world, bench->who[late]);
     before = moment_now(bench);
-    bench->online = late;
+    bench->upto = late;
     for (size_t i = 0; i < messages; i++) {
         if (i == messages / 2) {
             bench->epoch = epoch_of(bench, 0) + 1;
@@ -349,7 +374,7 @@ static void catch_up(struct bench *bench, size_t members, size_t messages)
     was = world_agent_spent(bench->who[late]);
     before = after;
     world_start(bench->world, bench->who[late]);
-    bench->online = members;
+    bench->upto = bench->awake;
     wait_for(bench, has_message, late, "the late one");
     is = world_agent_spent(bench->who[late]);
     after = moment_now(bench);
@@ -359,52 +384,49 @@ static void catch_up(struct bench *bench, size_t members, size_t messages)
            ms(after.broker.cpu_ns, before.broker.cpu_ns));
 }
 
-static void run(size_t members, size_t messages, bool quotas)
+static void run(size_t members, size_t awake, size_t messages, bool quotas)
 {
-    struct bench bench = { .world = world_new(members) };
+    struct bench bench = { .world = world_new(members),
+                           .awake = members <= ALL_MAX || awake > members ? members : awake };
 
     if (!quotas)
         quotas_raised(bench.world);
-    printf("\n%zu members\n", members);
+    printf("\n%zu members, %zu online\n", members, bench.awake);
     quotas_print(bench.world);
     world_measure(bench.world, true);
-    all_join(&bench, members + 1);
+    all_enrol(&bench, members + 1);
     create(&bench, members);
-    send_one(&bench, members);
+    send_one(&bench);
     add(&bench, members);
     take_away(&bench, members);
-    catch_up(&bench, members, messages);
+    catch_up(&bench, messages);
     world_free(&bench.world);
     free(bench.who);
 }
 
 int main(int argc, char **argv)
 {
-    static const size_t sizes[] = { 10, 100, 1000 };
+    size_t sizes[16] = { 10, 100, 1000 }, given = 0, messages = 500, awake = 30;
     struct rlimit files = { 20000, 20000 };
-    size_t messages = 500, given = 0;
     bool quotas = false;
 
     setrlimit(RLIMIT_NOFILE, &files);
-    for (int i = 1; i < argc; i++)
+    for (int i = 1; i < argc; i++) {
+        bool more = i + 1 < argc;
+
         if (strcmp(argv[i], "-q") == 0)
             quotas = true;
-        else if (strcmp(argv[i], "-m") == 0 && i + 1 < argc)
+        else if (strcmp(argv[i], "-m") == 0 && more)
             messages = strtoul(argv[++i], NULL, 10);
-        else
-            given++;
-    for (int i = 1; i < argc; i++) {
-        size_t members = strtoul(argv[i], NULL, 10);
-
-        if (strcmp(argv[i], "-m") == 0) {
-            i++;
-        } else if (argv[i][0] != '-') {
-            if (members < 4 || members >= WORLD_AGENTS_MAX || messages < 2)
-                return 1;
-            run(members, messages, quotas);
-        }
+        else if (strcmp(argv[i], "-s") == 0 && more)
+            awake = strtoul(argv[++i], NULL, 10);
+        else if (given < 16)
+            sizes[given++] = strtoul(argv[i], NULL, 10);
     }
-    for (size_t i = 0; given == 0 && i < 3; i++)
-        run(sizes[i], messages, quotas);
+    for (size_t i = 0; i < (given ? given : 3); i++) {
+        if (sizes[i] < 4 || sizes[i] >= WORLD_AGENTS_MAX || awake < 4 || messages < 2)
+            return 1;
+        run(sizes[i], awake, messages, quotas);
+    }
     return 0;
 }
