@@ -599,6 +599,8 @@ static void not_there(struct agent *agent, struct agent_group *group)
     if (agent->link.new_incarnation && group->stored_seq > 0 && !group->gave_all) {
         group->gave_all = true;
         give_again(agent, group, 0);
+        group->compared = true;
+        group->wants_events = false;
         return;
     }
     group->wait_ms = agent_elapsed(agent) + agent_backoff(agent, ++group->failures);

@@ -147,6 +147,7 @@ static void watch_peers(struct agent *agent, const struct log_entry *entry)
     if (entry->type == ENTRY_REVOKE) {
         if (profile_peer_find(agent->store, entry->aid, &peer))
             agent_contact_revoked(agent, &peer);
+        agent_groups_revoked(agent, entry->aid);
     } else if (profile_peer_pinned(agent->store, entry->name, entry->aid, &peer)
                && memcmp(entry->aid, agent->me.row.id, 32) != 0) {
         agent_contact_changed(agent, &peer, "the log names another agent");
