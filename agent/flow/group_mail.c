@@ -295,32 +295,6 @@ static void seal_rows(struct sealing *sealing, uint64_t number, uint64_t most)
     }
 }
 
-void agent_group_seal_queue(struct agent *agent, struct agent_group *group)
-{
-    struct agent_channel *channel = agent_channel_of(agent, group);
-    struct agent_sender *sender = agent_sender_of(agent, group->group_id);
-    struct profile_scope scope;
-    struct profile_out row;
-    struct sealing sealing;
-    uint64_t most;
-
-    if (!sender || !sender->group)
-        agent_sync_group(agent, group);
-    /* A profile that was put back would say other words under the same numbers. */
-    if (agent->frozen || !channel->synced
-        || !profile_out_next_of_group(agent->store, group->group_id, 0, &row)
-        || !agent_group_may_seal(agent, group)
-        || !profile_scope_get(agent->store, group->group_id, &scope)
-        || (most = room(agent, group->group_id, &scope)) == 0)
-        return;
-    if (sealing_begin(&sealing, agent, group)) {
-        seal_rows(&sealing, scope.next_seq, most);
-        if (sender && sealing.moved)
-            sender->idle = false;
-    }
-    sealing_end(&sealing);
-}
-
 /* ------------------------------------------------------------------ sealing anew */
 
 /* The broker has just said that it has none of my numbers above acc, and wants another epoch's. */
@@ -352,15 +326,42 @@ static void reseal(struct agent *agent, struct agent_group *group, struct agent_
     sealing_end(&sealing);
 }
 
+/* ------------------------------------------------------------------ the queue */
+
+void agent_group_seal_queue(struct agent *agent, struct agent_group *group)
+{
+    struct agent_channel *channel = agent_channel_of(agent, group);
+    struct agent_sender *sender = agent_sender_of(agent, group->group_id);
+    struct profile_scope scope;
+    struct profile_out row;
+    struct sealing sealing;
+    uint64_t most;
+
+    if (!sender || !sender->group)
+        agent_sync_group(agent, group);
+    else if (sender->refused_epoch && sender->flying == 0)
+        reseal(agent, group, sender);
+    /* A profile that was put back would say other words under the same numbers. */
+    if (agent->frozen || !channel->synced
+        || !profile_out_next_of_group(agent->store, group->group_id, 0, &row)
+        || !agent_group_may_seal(agent, group)
+        || !profile_scope_get(agent->store, group->group_id, &scope)
+        || (most = room(agent, group->group_id, &scope)) == 0)
+        return;
+    if (sealing_begin(&sealing, agent, group)) {
+        seal_rows(&sealing, scope.next_seq, most);
+        if (sender && sealing.moved)
+            sender->idle = false;
+    }
+    sealing_end(&sealing);
+}
+
 void agent_group_sent(struct agent *agent, struct agent_sender *sender)
 {
     struct agent_group *group = agent_group_of(agent, sender->scope_id);
 
-    if (!group)
-        return;
-    if (sender->refused_epoch && sender->flying == 0)
-        reseal(agent, group, sender);
-    agent_group_seal_queue(agent, group);
+    if (group)
+        agent_group_seal_queue(agent, group);
 }
 
 /* ------------------------------------------------------------------ what becomes of it */

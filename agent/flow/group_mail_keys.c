@@ -66,7 +66,6 @@ void agent_group_keyed(struct agent *agent, struct agent_group *group, const str
                        const uint8_t secret[static 32])
 {
     struct agent_channel *channel = agent_channel_of(agent, group);
-    struct agent_sender *sender = agent_sender_of(agent, group->group_id);
     uint32_t epoch = at->epoch;
 
     if (agent_group_has_key(agent, group->group_id, epoch))
@@ -76,10 +75,7 @@ void agent_group_keyed(struct agent *agent, struct agent_group *group, const str
     agent_group_open_held(agent, group);
     if (epoch < channel->row.epoch) /* late: what it was for has just been opened */
         end_chains(agent, group->group_id, channel->row.epoch);
-    if (sender)
-        agent_group_sent(agent, sender);
-    else
-        agent_group_seal_queue(agent, group);
+    agent_group_seal_queue(agent, group);
     agent->changed = true;
 }
 

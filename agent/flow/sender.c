@@ -52,6 +52,7 @@ void agent_sender_synced(struct agent *agent, int64_t scope_id, uint64_t stored)
     sender->acc = stored;
     sender->transmit = stored + 1;
     sender->stopped = sender->idle = false;
+    sender->refused_epoch = 0;
     sender->group = group != NULL;
     if (group) {
         memcpy(sender->sid, group->row.id, 16);
@@ -268,6 +269,7 @@ static void take_stored(struct agent *agent, const struct wire_list *stored)
             sender->acc = said.seq;
             sender->grown = true;
             sender->failures = 0;
+            sender->refused_epoch = 0;
         } else if (said.seq < sender->acc) {
             /* It had more before: what else has it lost?  HELLO and SYNC tell. */
             agent->hello_wanted = true;

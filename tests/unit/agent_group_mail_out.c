@@ -330,9 +330,11 @@ Test(agent_group_mail_out, without_that_word_of_the_broker_nothing_is_sealed_twi
     open_ready(&g, 38);
     say(&g, "one");
     memcpy(digest, row_at(&g, 1).digest, 32);
+    answer(&g, frames_sent(&g).send[0], ERR_RATE, 0);
     next_epoch(&g);
     lone_group_keyed(&g);
-    synced(&g, 0); /* a new connection: it was lost on the way */
+    synced(&g, 0); /* a new connection */
+    lone_pass(&g.lone, 5000);
     frames = frames_sent(&g);
     cr_assert_eq(frames.count, 2);
     cr_expect(bytes_equal(frames.view[0].all, frames.view[1].all));
