@@ -12,7 +12,6 @@
 #include "agent/store/dead.h"
 #include "agent/store/outbox.h"
 #include "agent/store/scopes.h"
-#include "shared/base/log.h"
 #include "shared/wire/limit.h"
 #include "shared/wire/pack.h"
 
@@ -71,7 +70,6 @@ void agent_group_keyed(struct agent *agent, struct agent_group *group, const str
     if (agent_group_has_key(agent, group->group_id, epoch))
         return;
     add_chains(agent, group, at, secret);
-    log_event(LOG_INFO, "group.keyed", "group=%s epoch=%u", log_id(group->row.id), (unsigned)epoch);
     agent_group_open_held(agent, group);
     if (epoch < channel->row.epoch) /* late: what it was for has just been opened */
         end_chains(agent, group->group_id, channel->row.epoch);

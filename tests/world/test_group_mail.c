@@ -210,6 +210,8 @@ Test(group_mail, T54_a_silent_member_finds_tombstones_and_the_others_lose_nothin
     stage_open(&stage, 26, 3);
     create_with(&stage, 3, false);
     come_together(&stage, 3, "all have joined");
+    cr_assert_eq(say(&stage, 0, "first", id), ERR_OK);
+    READ_BY(&stage, "first", 1, 2);
     world_stop(stage.world, stage.who[2]);
     cr_assert_eq(say(&stage, 0, "long ago", id), ERR_OK);
     READ_BY(&stage, "long ago", 1);
