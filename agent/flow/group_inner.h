@@ -66,6 +66,16 @@ bool agent_group_wishes(struct agent *agent, const struct agent_group *group, en
  * (group_settle.c). */
 void agent_group_settled(struct agent *agent, struct agent_group *group, const struct event *event,
                          struct bytes body);
+/* Actors whose keys are wanted (group_actor.c).  NULL: not known. */
+const uint8_t *agent_group_key_of(struct agent *agent, const uint8_t aid[static 32],
+                                  struct profile_peer *peer);
+void agent_group_stranger_add(struct agent_group *group, const uint8_t aid[static 32]);
+/* It is revoked, and nobody tells its key. */
+bool agent_group_is_lost(struct agent_group *group, const uint8_t aid[static 32]);
+bool agent_group_has_strangers(const struct agent_group *group);
+void agent_group_strangers_forget(struct agent_group *group);
+/* The answer is in: what waited for it. */
+void agent_group_actor_known(struct agent *agent, struct agent_group *group);
 /* LOOKUP for actors whose keys are not here. */
 void agent_group_strangers_ask(struct agent *agent, struct agent_group *group);
 bool agent_group_wants_lookup(const struct agent_group *group);

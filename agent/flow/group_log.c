@@ -13,10 +13,7 @@
 #include "shared/base/log.h"
 #include "shared/wire/lists.h"
 
-#define STRANGER_SIZE 33 /* aid, enum stranger */
-#define GAP_ASKS      3
-
-enum stranger { STRANGER_NEW, STRANGER_ASKED, STRANGER_LOST };
+#define GAP_ASKS 3
 
 /* ------------------------------------------------------------------ mine */
 
@@ -82,69 +79,13 @@ bool agent_group_wishes(struct agent *agent, const struct agent_group *group, en
     return false;
 }
 
-/* ------------------------------------------------------------------ whose keys are known */
-
-/* NULL: not known.  A key proves itself, for the aid is made of it. */
-static const uint8_t *key_of(struct agent *agent, const uint8_t aid[static 32],
-                             struct profile_peer *peer)
-{
-    if (agent_group_is_me(agent, aid))
-        return agent->me.ik_public;
-    return profile_peer_find(agent->store, aid, peer) && peer->known ? peer->identity_key : NULL;
-}
-
-static uint8_t *stranger_find(struct agent_group *group, const uint8_t aid[static 32])
-{
-    for (size_t at = 0; at < group->strangers.len; at += STRANGER_SIZE)
-        if (memcmp(group->strangers.at + at, aid, 32) == 0)
-            return group->strangers.at + at;
-    return NULL;
-}
-
-static void stranger_add(struct agent_group *group, const uint8_t aid[static 32])
-{
-    uint8_t *at;
-
-    if (stranger_find(group, aid))
-        return;
-    at = buf_extend(&group->strangers, STRANGER_SIZE);
-    memcpy(at, aid, 32);
-    at[32] = STRANGER_NEW;
-}
-
-static void stranger_remove(struct agent_group *group, const uint8_t aid[static 32])
-{
-    uint8_t *at = stranger_find(group, aid);
-
-    if (!at)
-        return;
-    memmove(at, at + STRANGER_SIZE,
-            (size_t)(group->strangers.at + group->strangers.len - at) - STRANGER_SIZE);
-    group->strangers.len -= STRANGER_SIZE;
-}
-
-static bool is_lost(struct agent_group *group, const uint8_t aid[static 32])
-{
-    const uint8_t *at = stranger_find(group, aid);
-
-    return at && at[32] == STRANGER_LOST;
-}
-
-static bool has_strangers(const struct agent_group *group)
-{
-    for (size_t at = 0; at < group->strangers.len; at += STRANGER_SIZE)
-        if (group->strangers.at[at + 32] != STRANGER_LOST)
-            return true;
-    return false;
-}
-
 /* ------------------------------------------------------------------ the broker's */
 
 static enum err verified(struct agent *agent, const struct signed_event *said,
                          const struct event *event)
 {
     struct profile_peer peer;
-    const uint8_t *key = key_of(agent, event->actor, &peer);
+    const uint8_t *key = agent_group_key_of(agent, event->actor, &peer);
 
     return key && event_body_check(event, said->body) == ERR_OK
                ? event_verify(said->preimage, said->sig, key)
@@ -198,7 +139,7 @@ static enum err mine_there(struct agent *agent, struct agent_group *group,
         confirm(agent, group, event->seq + 1);
         return ERR_OK;
     }
-    if (!is_lost(group, event->actor) && verified(agent, said, event) != ERR_OK)
+    if (!agent_group_is_lost(group, event->actor) && verified(agent, said, event) != ERR_OK)
         return ERR_AUTH;
     if (memcmp(event->prev, group->stored_head, 32) != 0 || !agent_group_is_me(agent, mine.actor)
         || event->seq < group->given_to)
@@ -213,7 +154,7 @@ static enum err append(struct agent *agent, struct agent_group *group,
 {
     struct group_facts facts = agent_group_facts(agent);
     struct profile_peer peer;
-    const uint8_t *key = key_of(agent, event->actor, &peer);
+    const uint8_t *key = agent_group_key_of(agent, event->actor, &peer);
     uint32_t before = group->chain.epoch;
     enum err e;
 
@@ -263,7 +204,7 @@ static enum err take(struct agent *agent, struct agent_group *group,
         return ERR_GAP;
     if (event.seq < group->stored_seq)
         return known_again(agent, group, said, &event);
-    if (!key_of(agent, event.actor, &peer) && !is_lost(group, event.actor))
+    if (!agent_group_key_of(agent, event.actor, &peer) && !agent_group_is_lost(group, event.actor))
         return ERR_BUSY;
     if (group->chain.next_seq > group->stored_seq) {
         e = mine_there(agent, group, said, &event);
@@ -321,8 +262,8 @@ static void find_strangers(struct agent *agent, struct agent_group *group)
         struct profile_peer peer;
         struct event event;
         if (event_parse(said.preimage, &event) == ERR_OK && event.seq >= group->stored_seq
-            && !key_of(agent, event.actor, &peer))
-            stranger_add(group, event.actor);
+            && !agent_group_key_of(agent, event.actor, &peer))
+            agent_group_stranger_add(group, event.actor);
     }
 }
 
@@ -336,7 +277,7 @@ static void batch_take(struct agent *agent, struct agent_group *group)
     enum err e = ERR_OK;
 
     find_strangers(agent, group);
-    if (has_strangers(group))
+    if (agent_group_has_strangers(group))
         return;
     while ((e == ERR_OK || e == ERR_DUPLICATE) && batch_next(&reader, &said)
            && group->row.state != PROFILE_GROUP_FORKED)
@@ -378,7 +319,7 @@ static void removed_ahead(struct agent *agent, struct agent_group *group,
     if (event->type != EVENT_GROUP_REMOVED || event->seq < group->stored_seq
         || event_body_check(event, said->body) != ERR_OK)
         return;
-    if (key_of(agent, event->actor, &peer)) {
+    if (agent_group_key_of(agent, event->actor, &peer)) {
         if (verified(agent, said, event) == ERR_OK) {
             struct group_wants none = { 0 };
             agent_group_tail_take(agent, group, agent_group_pending(group), &none);
@@ -391,7 +332,7 @@ static void removed_ahead(struct agent *agent, struct agent_group *group,
     buf_append(&group->removal, said->preimage.at, EVENT_SIZE);
     buf_append(&group->removal, said->sig, 64);
     buf_append(&group->removal, said->body.at, said->body.len);
-    stranger_add(group, event->actor);
+    agent_group_stranger_add(group, event->actor);
 }
 
 static void removed_after_all(struct agent *agent, struct agent_group *group)
@@ -479,69 +420,10 @@ bool agent_group_event_item(struct agent *agent, const struct signed_event *said
     return true;
 }
 
-/* ------------------------------------------------------------------ LOOKUP */
-
-#define LOOKUPS_AT_ONCE 32
-#define CREDENTIAL_ONLY 2
-
-bool agent_group_wants_lookup(const struct agent_group *group)
+void agent_group_actor_known(struct agent *agent, struct agent_group *group)
 {
-    if (group->lookups >= LOOKUPS_AT_ONCE)
-        return false;
-    for (size_t at = 0; at < group->strangers.len; at += STRANGER_SIZE)
-        if (group->strangers.at[at + 32] == STRANGER_NEW)
-            return true;
-    return false;
-}
-
-void agent_group_strangers_ask(struct agent *agent, struct agent_group *group)
-{
-    for (size_t at = 0; at < group->strangers.len && group->lookups < LOOKUPS_AT_ONCE;
-         at += STRANGER_SIZE) {
-        struct message message = agent_message(VERB_LOOKUP);
-        uint8_t *stranger = group->strangers.at + at;
-        struct agent_asked *asked;
-        if (stranger[32] != STRANGER_NEW)
-            continue;
-        MESSAGE_SET(&message, aid, stranger);
-        MESSAGE_SET(&message, flags, CREDENTIAL_ONLY);
-        asked = agent_ask(agent, &message, NULL, 0);
-        if (!asked)
-            return;
-        asked->scope_id = group->group_id;
-        memcpy(asked->aid, stranger, 32);
-        stranger[32] = STRANGER_ASKED;
-        group->lookups++;
-    }
-}
-
-void agent_group_actor_answer(struct agent *agent, const struct agent_asked *asked, enum err code,
-                              const struct message *message)
-{
-    struct agent_group *group = agent_group_of(agent, asked->scope_id);
-    struct credential cred;
-    struct profile_peer peer;
-    uint8_t *stranger;
-
-    if (!group)
-        return;
-    if (group->lookups > 0)
-        group->lookups--;
-    stranger = stranger_find(group, asked->aid);
-    if (!stranger)
-        return;
-    if (code == ERR_OK)
-        code = agent_contact_verify(agent, message->credential, &cred, &peer);
-    if (code == ERR_OK) {
-        stranger_remove(group, asked->aid);
-    } else if (code == ERR_CERT_REVOKED && profile_log_revoked(agent->store, asked->aid)) {
-        stranger[32] = STRANGER_LOST;
-    } else {
-        stranger[32] = STRANGER_NEW;
-        group->wait_ms = agent_elapsed(agent) + agent_backoff(agent, 2);
-    }
     removed_after_all(agent, group);
-    if (group->batch_count && !has_strangers(group)) {
+    if (group->batch_count && !agent_group_has_strangers(group)) {
         batch_take(agent, group);
         agent_incoming_resume(agent);
     }
@@ -550,7 +432,7 @@ void agent_group_actor_answer(struct agent *agent, const struct agent_asked *ask
 void agent_groups_resume(struct agent *agent)
 {
     for (struct agent_group *group = agent->groups; group; group = group->next)
-        if (has_strangers(group))
+        if (agent_group_has_strangers(group))
             group->wait_ms = 0;
 }
 
@@ -665,9 +547,6 @@ void agent_groups_forget(struct agent *agent)
 {
     for (struct agent_group *group = agent->groups; group; group = group->next) {
         group->asked = group->compared = group->gave_all = false;
-        group->lookups = 0;
-        for (size_t at = 0; at < group->strangers.len; at += STRANGER_SIZE)
-            if (group->strangers.at[at + 32] == STRANGER_ASKED)
-                group->strangers.at[at + 32] = STRANGER_NEW;
+        agent_group_strangers_forget(group);
     }
 }
