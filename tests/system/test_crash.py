@@ -136,6 +136,33 @@ def asked():
             assert w.json(name, "trace", message).one["state"] == "delivered", place
 
 
+@test("T19_crash: an admin killed at every place where it hands out an epoch; all get the key, and what was said is read")
+def epoch():
+    needs_test_build()
+    with World() as w:
+        pair(w)
+        w.befriend("builder", "reviewer")
+        for place in places("epoch"):
+            name = "of-" + place.replace(".", "-")
+            w.sp("builder", "group", "create", name, "reviewer")
+            w.sp("reviewer", "recv")
+            died = w.sp("builder", "group", "rekey", name, env=at(place), check=None)
+            assert died.code == KILLED, (place, died)
+            ready(w, name, "builder", "reviewer")
+            w.sp("builder", "send", "+" + name, place)
+            assert place in [m["body"] for m in w.fetch("reviewer")], place
+
+
+def ready(w, name, *agents):
+    """Both have joined and have the key, each with commands of its own."""
+    def are():
+        for who in agents:
+            w.sp(who, "recv", "--no-ack", check=None)
+        views = [w.json(who, "group", "show", name).one for who in agents]
+        return all(v["keyed"] and len(v["members"]) == 2 for v in views) and len({v["head"] for v in views}) == 1
+    wait_until(are, f"both in +{name}")
+
+
 @test("T19_crash: the broker killed at every place of a turn, of delivery, of settling and of its log")
 def broker():
     needs_test_build()
