@@ -312,7 +312,6 @@ static bool hold_frame(struct agent *agent, struct agent_channel *channel,
     }
     memcpy(held.digest, item->digest, 32);
     profile_held_add(agent->store, &held, view->all);
-    CRASH_POINT("recv.rows");
     return true;
 }
 
@@ -336,6 +335,7 @@ static bool take_new(struct agent *agent, struct agent_channel *channel, struct 
         return false;
     }
     note_number(agent, channel, author, view->seq, item->digest);
+    CRASH_POINT("recv.rows");
     return true;
 }
 
