@@ -1,4 +1,5 @@
 """Groups: made, read, changed and left; what a removed member gets; what goes wrong, in words."""
+import json
 import os
 import shutil
 import sqlite3
@@ -224,3 +225,26 @@ def without_broker():
         assert joined(w, "builder") == ["builder", "reviewer"]
         assert w.bodies("tester") == []
         wait_until(lambda: w.bodies("reviewer") == ["while it is down"], "reviewer has it")
+
+
+@test("group: the operator sees who is behind, never a title")
+def operator():
+    with World() as w:
+        team(w)
+        for text in ("one", "two"):
+            w.sp("builder", "send", "+team", text, "--wait", "stored")
+        w.sp("reviewer", "recv")
+        channel = json.loads(w.ctl("groups", "--json").text)
+        assert channel["type"] == "channel" and channel["state"] == "open", channel
+        assert channel["owner"] == "builder" and channel["members"] == 3 and channel["slowest"] == "tester", channel
+        name = channel["group"]
+        assert name == "#" + group(w, "builder")["id"][:8], name
+        readers = [json.loads(line) for line in w.ctl("groups", name, "--json").text.splitlines()]
+        assert [r["name"] for r in readers][0] == "tester" and readers[0]["behind"] >= 2, readers
+        assert {r["name"]: r["behind"] for r in readers}["reviewer"] == 0, readers
+        frames = [json.loads(line) for line in w.ctl("queues", name, "--json").text.splitlines()]
+        assert [f["seq"] for f in frames if f["kind"] == "group"][-2:] == [1, 2], frames
+        for shown in (w.ctl("groups"), w.ctl("groups", name[1:]), w.ctl("queues")):
+            assert "team" not in shown.text, shown
+        assert name in w.ctl("groups").text and name in w.ctl("queues").text
+        assert w.ctl("groups", "#00000000", check=6).err
