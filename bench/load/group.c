@@ -400,6 +400,6 @@ void group_phases(unsigned size, uint64_t frames, size_t body)
     phase_store(frames);
     phase_drain();
     phase_live(frames);
-    phase_single(frames < 500 ? frames : 500);
+    phase_single(frames < 100 ? frames : 100);
     free(texts);
 }

@@ -26,6 +26,12 @@ static void body_done(void *data, void *hint)
     }
 }
 
+static void shared_done(void *data, void *hint)
+{
+    (void)data;
+    shared_drop(hint);
+}
+
 static void part_fill(zmq_msg_t *part, struct bytes from, struct shared_body *shared)
 {
     if (shared && from.len >= COPY_BELOW) {
@@ -37,21 +43,35 @@ static void part_fill(zmq_msg_t *part, struct bytes from, struct shared_body *sh
     memcpy(zmq_msg_data(part), from.at, from.len);
 }
 
+static bool send_filled(void *router, zmq_msg_t *part, bool more)
+{
+    if (zmq_msg_send(part, router, ZMQ_DONTWAIT | (more ? ZMQ_SNDMORE : 0)) >= 0)
+        return true;
+    zmq_msg_close(part);
+    return false;
+}
+
 static bool send_part(void *router, struct bytes from, struct shared_body *shared, bool more)
 {
     zmq_msg_t part;
 
     part_fill(&part, from, shared);
-    if (zmq_msg_send(&part, router, ZMQ_DONTWAIT | (more ? ZMQ_SNDMORE : 0)) >= 0)
-        return true;
-    zmq_msg_close(&part);
-    return false;
+    return send_filled(router, &part, more);
+}
+
+/* What others send, too: libzmq reads it where it is. */
+static void send_shared(void *router, struct shared_bytes *shared, bool more)
+{
+    zmq_msg_t part;
+
+    zmq_msg_init_data(&part, shared->at, shared->len, shared_done, shared_hold(shared));
+    send_filled(router, &part, more);
 }
 
 static bool has_large_part(const struct outgoing *out)
 {
     for (size_t i = 0; i < out->part_count; i++)
-        if (out->part_len[i] >= COPY_BELOW)
+        if (out->part_len[i] >= COPY_BELOW && !(out->shared && out->shared[i]))
             return true;
     return false;
 }
@@ -75,7 +95,13 @@ static int transmit(void *router, const struct connection *connection, struct ou
     /* the first part decided: from here on ROUTER takes everything */
     send_part(router, buf_bytes(&out->head), NULL, out->part_count > 0);
     for (size_t i = 0; i < out->part_count; i++) {
-        send_part(router, bytes_of(at, out->part_len[i]), shared, i + 1 < out->part_count);
+        bool more = i + 1 < out->part_count;
+
+        if (out->shared && out->shared[i]) {
+            send_shared(router, out->shared[i], more);
+            continue;
+        }
+        send_part(router, bytes_of(at, out->part_len[i]), shared, more);
         at += out->part_len[i];
     }
     if (shared)

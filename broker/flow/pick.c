@@ -119,8 +119,10 @@ static void choose(struct walk *walk, const struct frame_row *row)
     walk->bytes += len;
     if (chosen->bare)
         return;
-    buf_append(&walk->out->body, row->frame.at, row->frame.len);
-    walk->out->part_len[walk->out->part_count++] = (uint32_t)row->frame.len;
+    if (walk->pick->is_channel)
+        outgoing_share(walk->out, shelf_shared(row));
+    else
+        outgoing_add(walk->out, row->frame);
 }
 
 static bool walk_row(void *ctx, const struct frame_row *row)
@@ -280,7 +282,7 @@ static void cut(struct walk *walk, size_t i)
 {
     while (walk->count > i) {
         if (!walk->chosen[--walk->count].bare)
-            walk->out->body.len -= walk->out->part_len[--walk->out->part_count];
+            outgoing_cut(walk->out);
     }
 }
 

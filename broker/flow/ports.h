@@ -5,6 +5,8 @@
  */
 #ifndef BROKER_PORTS_H
 #define BROKER_PORTS_H
+#include <stdatomic.h>
+
 #include "shared/base/bytes.h"
 #include "shared/base/err.h"
 
@@ -22,14 +24,26 @@ enum outgoing_kind {
     OUT_RELOAD    /* the operator wants the configuration read again; answer `conn` */
 };
 
+/* Bytes that the messages of many readers share; never changed.  Any thread holds and drops. */
+struct shared_bytes {
+    atomic_size_t users;
+    size_t len;
+    uint8_t at[];
+};
+
+struct shared_bytes *shared_new(struct bytes bytes);
+struct shared_bytes *shared_hold(struct shared_bytes *shared);
+void shared_drop(struct shared_bytes *shared);
+
 struct outgoing {
     struct outgoing *next;
     enum outgoing_kind kind;
     uint64_t conn;
     struct buf head; /* OUT_MESSAGE: part 0.  OUT_OPERATOR: text */
     size_t part_count;
-    struct buf body; /* all parts, one behind the other */
+    struct buf body; /* the parts of its own, one behind the other */
     uint32_t part_len[63];
+    struct shared_bytes **shared; /* by part: it is that, held; NULL: it is its own.  NULL: all are */
     bool last;
     /* OUT_KEY_ADD, OUT_KEY_DROP */
     uint8_t key[32];
@@ -40,6 +54,13 @@ struct outgoing {
 
 struct outgoing *outgoing_new(enum outgoing_kind kind, uint64_t conn);
 void outgoing_free(struct outgoing **out);
+/* The next part, in its own memory, or shared with others. */
+void outgoing_add(struct outgoing *out, struct bytes part);
+void outgoing_share(struct outgoing *out, struct shared_bytes *shared);
+/* Takes the last part away. */
+void outgoing_cut(struct outgoing *out);
+/* Every part becomes its own. */
+void outgoing_gather(struct outgoing *out);
 
 struct flow_ports {
     void *ctx;                                           /* handed back to each call */

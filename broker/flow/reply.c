@@ -50,8 +50,7 @@ void reply_part(struct reply *reply, struct bytes part)
 
     if (out->part_count == PARTS_MAX)
         return;
-    buf_append(&out->body, part.at, part.len);
-    out->part_len[out->part_count++] = (uint32_t)part.len;
+    outgoing_add(out, part);
 }
 
 enum err refuse_after(struct reply *reply, enum err e, uint64_t after_ms)

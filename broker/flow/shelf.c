@@ -1,5 +1,6 @@
 #include "broker/flow/shelf.h"
 
+#include <stddef.h>
 #include <stdlib.h>
 
 #include "broker/store/store.h"
@@ -11,10 +12,8 @@ struct slice {
     int64_t stream_id; /* 0: free */
     uint64_t from, to;
     uint64_t used; /* when it was last asked for */
-    size_t count;
-    struct frame_row *rows; /* SLICE_ROWS of them; their bytes are at `at` in `bytes` */
-    size_t *at;
-    struct buf bytes;
+    size_t count, bytes;
+    struct frame_row *rows; /* SLICE_ROWS of them; their bytes are kept for all */
 };
 
 struct shelf {
@@ -24,12 +23,17 @@ struct shelf {
     size_t bytes;
 };
 
+struct shared_bytes *shelf_shared(const struct frame_row *row)
+{
+    return (struct shared_bytes *)(uintptr_t)(row->frame.at - offsetof(struct shared_bytes, at));
+}
+
 static void slice_clear(struct shelf *shelf, struct slice *slice)
 {
-    shelf->bytes -= slice->bytes.cap;
-    buf_free(&slice->bytes);
+    shelf->bytes -= slice->bytes;
+    for (size_t i = 0; i < slice->count; i++)
+        shared_drop(shelf_shared(&slice->rows[i]));
     free(slice->rows);
-    free(slice->at);
     *slice = (struct slice){ 0 };
     if (shelf->recent == slice)
         shelf->recent = NULL;
@@ -143,8 +147,8 @@ static void slice_show(const struct slice *slice, struct visiting *visiting)
             visiting->ended = true;
             return;
         }
-        if (!visiting->facts_only)
-            row.frame = bytes_of(slice->bytes.at + slice->at[i], row.len);
+        if (visiting->facts_only)
+            row.frame = (struct bytes){ 0 };
         visiting->after = row.position;
         visiting->left--;
         visiting->ended = !visiting->row(visiting->ctx, &row);
@@ -188,13 +192,12 @@ static struct slice *slice_to_fill(struct shelf *shelf, int64_t stream_id, uint6
     for (size_t i = 0; i < SLICES; i++) {
         slice = &shelf->slices[i];
         if (slice->stream_id == stream_id && slice->to == after && slice->count < SLICE_ROWS
-            && slice->bytes.len < SLICE_BYTES)
+            && slice->bytes < SLICE_BYTES)
             return slice;
     }
     slice = slice_place(shelf);
     *slice = (struct slice){ .stream_id = stream_id, .from = after, .to = after };
     slice->rows = mem_alloc(SLICE_ROWS * sizeof *slice->rows);
-    slice->at = mem_alloc(SLICE_ROWS * sizeof *slice->at);
     return slice;
 }
 
@@ -208,19 +211,19 @@ static bool fill_row(void *ctx, const struct frame_row *row)
 {
     struct filling *filling = ctx;
     struct slice *slice = filling->slice;
+    struct shared_bytes *kept;
 
     if (row->damaged) {
         filling->damaged = true;
         filling->bad = *row;
         return false;
     }
-    if (slice->count && slice->bytes.len + row->frame.len > SLICE_BYTES)
+    if (slice->count && slice->bytes + row->frame.len > SLICE_BYTES)
         return false;
+    kept = shared_new(row->frame);
     slice->rows[slice->count] = *row;
-    slice->rows[slice->count].frame = (struct bytes){ 0 };
-    slice->at[slice->count++] = slice->bytes.len;
-    if (row->frame.len)
-        buf_append(&slice->bytes, row->frame.at, row->frame.len);
+    slice->rows[slice->count++].frame = bytes_of(kept->at, kept->len);
+    slice->bytes += kept->len;
     slice->to = row->position;
     return slice->count < SLICE_ROWS;
 }
@@ -228,11 +231,11 @@ static bool fill_row(void *ctx, const struct frame_row *row)
 static enum err slice_fill(struct flow *flow, struct shelf *shelf, struct filling *filling)
 {
     struct slice *slice = filling->slice;
-    size_t before = slice->bytes.cap;
+    size_t before = slice->bytes;
     enum err e = store_frame_fetch(flow->store, slice->stream_id, slice->to,
                                    SLICE_ROWS - slice->count, fill_row, filling);
 
-    shelf->bytes += slice->bytes.cap - before;
+    shelf->bytes += slice->bytes - before;
     slice->used = ++shelf->uses;
     if (e != ERR_OK || slice->count == 0)
         slice_clear(shelf, slice);

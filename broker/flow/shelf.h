@@ -10,9 +10,11 @@
 #define BROKER_SHELF_H
 #include "broker/flow/flow_internal.h"
 
-/* As store_frame_fetch(), of a channel.  The visitor must not come back here. */
+/* As store_frame_fetch(), of a channel.  The visitor must not come back here; the bytes that it sees
+ * are those of shelf_shared(). */
 enum err shelf_fetch(struct flow *flow, int64_t stream_id, uint64_t after, uint64_t max,
                      store_frame_visit *row, void *ctx);
+struct shared_bytes *shelf_shared(const struct frame_row *row);
 /* As store_frame_list(); reads from the store what is not here, and keeps none of that. */
 enum err shelf_list(struct flow *flow, int64_t stream_id, uint64_t after, uint64_t upto,
                     uint64_t max, store_frame_visit *row, void *ctx);

@@ -61,6 +61,7 @@ static void port_hand_out(void *ctx, struct outgoing *out)
 {
     struct fake_broker *broker = ctx;
 
+    outgoing_gather(out);
     if (broker->last)
         broker->last->next = out;
     else

@@ -353,6 +353,7 @@ void link_hand_out(void *ctx, struct outgoing *out)
     uint64_t begun = world_cpu_ns(world);
     struct trip *trip;
 
+    outgoing_gather(out);
     switch (out->kind) {
     case OUT_MESSAGE:
         if (!who || !who->connected || breaks(who))
