@@ -313,6 +313,17 @@ static void end_waiting(struct call *call, struct grouping *g, const struct grou
     call_fail(call, &failure);
 }
 
+/* What the broker has is all that can be waited for. */
+static void end_confirmed(struct call *call, struct grouping *g, const struct group_info *info)
+{
+    give_group(call, g->gid);
+    if (info->keys_unanswered)
+        call_note(call, "+%.64s: %zu of the new keys %s until %s accepted contact", name_of(call),
+                  info->keys_unanswered, info->keys_unanswered == 1 ? "waits" : "wait",
+                  info->keys_unanswered == 1 ? "its member has" : "their members have");
+    call_end(call, 0);
+}
+
 /* Until the broker has it all. */
 static void wait_confirmed(struct call *call, struct grouping *g)
 {
@@ -332,8 +343,7 @@ static void wait_confirmed(struct call *call, struct grouping *g)
         give_group(call, g->gid);
         call_fail_group(call, info.refusal, name_of(call));
     } else if (info.pending == 0 && info.keys_waiting == 0) {
-        give_group(call, g->gid);
-        call_end(call, 0);
+        end_confirmed(call, g, &info);
     } else if (call->offline) {
         give_group(call, g->gid);
         call_note(call, "goes out with the next sealpost command that reaches the broker");

@@ -239,7 +239,7 @@ enum err agent_requests_each(struct agent *agent,
 struct contact_request {
     uint8_t to[32];
     struct bytes body;
-    bool live; /* a session of its own, idle after 30 min, answer needed within 300 s */
+    bool live;         /* a session of its own, idle after 30 min, answer needed within 300 s */
     const uint8_t *id; /* 16 bytes, new; NULL: drawn here */
 };
 enum err agent_request(struct agent *agent, const struct contact_request *request,
@@ -350,8 +350,9 @@ struct group_info {
     uint64_t changed_ms;       /* time of the newest event */
     /* What I want and the broker has not confirmed yet. */
     size_t pending;      /* my events */
-    size_t keys_waiting; /* members for whom the epoch's key is not with the broker yet */
-    enum err refusal;    /* why the last thing I wanted did not come about; ERR_OK: it did */
+    size_t keys_waiting; /* members for whom the epoch's key is not with the broker yet, but … */
+    size_t keys_unanswered; /* … members whose key waits until they have accepted contact */
+    enum err refusal;       /* why the last thing I wanted did not come about; ERR_OK: it did */
 };
 
 struct group_member_info {

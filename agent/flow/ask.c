@@ -81,6 +81,10 @@ enum err agent_requests_each(struct agent *agent,
         info.circles = bytes_of_text(entry.circles);
         buf_wipe(&plain);
         read_words(agent, &session, &plain, &info);
+        /* Whoever invites asks for contact as well: that is one question. */
+        if (info.incoming && !info.live && info.body.len == 0
+            && agent_group_invites_me(agent, peer.id))
+            continue;
         each(ctx, &info);
     }
     agent_group_requests_each(agent, each, ctx);

@@ -155,6 +155,8 @@ void agent_groups_forget(struct agent *agent);
 /* All in memory goes, to be made anew from the store. */
 void agent_groups_free(struct agent *agent);
 
+/* Does an invitation of this agent wait for an answer? */
+bool agent_group_invites_me(struct agent *agent, const uint8_t aid[static 32]);
 /* Invitations that are held, for agent_requests_each(). */
 void agent_group_requests_each(struct agent *agent,
                                void (*each)(void *ctx, const struct request_info *request),

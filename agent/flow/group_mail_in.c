@@ -179,8 +179,20 @@ static void note_number(struct agent *agent, const struct agent_channel *channel
 
 /* ------------------------------------------------------------------ opening */
 
+/* What it signed was checked with the key that the verified log binds to its name. */
+static void pin_author(struct agent *agent, struct profile_peer *peer)
+{
+    struct profile_peer other;
+
+    if (peer->pin != PIN_NONE || profile_peer_pinned(agent->store, peer->name, peer->id, &other))
+        return;
+    profile_peer_pin(agent->store, peer, PIN_FIRST_USE, "spoke in a group of ours",
+                     agent_now(agent));
+    peer->pin = PIN_FIRST_USE;
+}
+
 static void take_message(struct agent *agent, struct agent_group *group,
-                         const struct channel_author *author, struct bytes plain,
+                         struct channel_author *author, struct bytes plain,
                          const struct frame_view *view, const uint8_t digest[static 32],
                          uint64_t stored_ms)
 {
@@ -194,6 +206,7 @@ static void take_message(struct agent *agent, struct agent_group *group,
     }
     if (envelope.has_log)
         agent_log_compare(agent, envelope.log_index, envelope.log_head, author->peer.peer_id);
+    pin_author(agent, &author->peer);
     if (envelope.kind == ENVELOPE_USER && author->peer.pin != PIN_BLOCKED)
         agent_inbox_put(agent, group->group_id, author->peer.peer_id, &envelope, plain, view,
                         digest, stored_ms, false);

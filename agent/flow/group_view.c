@@ -34,6 +34,7 @@ static void describe_epoch(struct agent *agent, const struct agent_group *group,
     if (group->row.state != PROFILE_GROUP_JOINED)
         return;
     out->keys_waiting = (size_t)profile_group_keys_out(agent->store, group->group_id);
+    out->keys_unanswered = (size_t)profile_group_keys_unanswered(agent->store, group->group_id);
     if (!profile_job_of(agent->store, group->group_id, &job))
         return;
     if (job.state == JOB_KEYS)
@@ -258,20 +259,37 @@ static void describe_request(struct agent *agent, const struct agent_group *grou
     out->circles = bytes_of_text(entry->circles);
 }
 
+/* Is there a question that a person can answer?  Then who asks it. */
+static bool is_question(struct agent *agent, const struct agent_group *group,
+                        uint8_t inviter[static 32])
+{
+    const struct group_member *me = agent_group_me(agent, group);
+
+    return group->row.state == PROFILE_GROUP_INVITED && me && !me->joined
+           && me->expires_ms > agent_now(agent) && agent_group_inviter(agent, group, inviter);
+}
+
+bool agent_group_invites_me(struct agent *agent, const uint8_t aid[static 32])
+{
+    uint8_t inviter[32];
+
+    for (const struct agent_group *group = agent->groups; group; group = group->next)
+        if (is_question(agent, group, inviter) && memcmp(inviter, aid, 32) == 0)
+            return true;
+    return false;
+}
+
 void agent_group_requests_each(struct agent *agent,
                                void (*each)(void *ctx, const struct request_info *request),
                                void *ctx)
 {
     for (const struct agent_group *group = agent->groups; group; group = group->next) {
-        const struct group_member *me = agent_group_me(agent, group);
         struct directory_entry entry = { 0 };
         char number[NAME_MAX_LEN + 1];
         struct request_info info;
         struct profile_peer peer;
         uint8_t inviter[32];
-        if (group->row.state != PROFILE_GROUP_INVITED || !me || me->joined
-            || me->expires_ms <= agent_now(agent) || !agent_group_inviter(agent, group, inviter)
-            || !profile_peer_find(agent->store, inviter, &peer))
+        if (!is_question(agent, group, inviter) || !profile_peer_find(agent->store, inviter, &peer))
             continue;
         describe_request(agent, group, &peer, &entry, number, &info);
         each(ctx, &info);

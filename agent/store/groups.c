@@ -6,6 +6,14 @@
     "SELECT g.group_id, s.id, g.state, g.role, g.epoch, g.stale, g.heard_ms, g.version"            \
     " FROM grp g JOIN scope s ON s.scope_id = g.group_id"
 #define JOB_COLUMNS "SELECT job_id, group_id, epoch, state, next_peer FROM epoch_job"
+/* The key waits for a session, its peer was asked for one, and the broker has the question. */
+#define UNANSWERED                                                                                 \
+    "(o.state = 1 AND EXISTS (SELECT 1 FROM session s JOIN outbox r"                               \
+    " ON r.scope_id = s.session_id AND r.seq = 1"                                                  \
+    " WHERE s.peer_id = o.peer_id AND s.state = 1 AND s.mode = 1 AND r.state >= 3)"                \
+    " AND NOT EXISTS (SELECT 1 FROM session s"                                                     \
+    " WHERE s.peer_id = o.peer_id AND s.state = 3 AND s.mode = 1))"
+
 #define STATEMENTS(X)                                                                              \
     X(SCOPE_ADD, "INSERT INTO scope (id, kind) VALUES (?1, 2)")                                    \
     X(ADD, "INSERT INTO grp (group_id, state, role, epoch, stale, heard_ms)"                       \
@@ -38,7 +46,12 @@
     X(MEMBERS_ABOVE, "SELECT count(*) FROM member WHERE group_id = ?1 AND peer_id > ?2"            \
                      " AND state = 2")                                                             \
     X(KEYS_OUT, "SELECT count(DISTINCT o.peer_id) FROM outbox o WHERE o.kind = 4 AND o.state < 3"  \
-                " AND o.peer_id IN (SELECT peer_id FROM member WHERE group_id = ?1)")              \
+                " AND o.peer_id IN (SELECT peer_id FROM member WHERE group_id = ?1)"               \
+                " AND NOT " UNANSWERED)                                                            \
+    X(KEYS_UNANSWERED, "SELECT count(DISTINCT o.peer_id) FROM outbox o WHERE o.kind = 4"           \
+                       " AND o.state = 1"                                                          \
+                       " AND o.peer_id IN (SELECT peer_id FROM member WHERE group_id = ?1)"        \
+                       " AND " UNANSWERED)                                                         \
     X(SAID_SINCE, "SELECT count(*) FROM outbox WHERE scope_id = ?1 AND kind = 0"                   \
                   " AND sealed_ms > ?2")                                                           \
     X(JOB_DROP, "DELETE FROM epoch_job WHERE group_id = ?1 AND state <> 3")                        \
@@ -229,6 +242,14 @@ uint64_t profile_members_above(struct agent_store *store, int64_t group_id, int6
 uint64_t profile_group_keys_out(struct agent_store *store, int64_t group_id)
 {
     sqlite3_stmt *count = of(store, STMT_KEYS_OUT);
+
+    bind_int(count, 1, group_id);
+    return (uint64_t)in_number(store, count, 0);
+}
+
+uint64_t profile_group_keys_unanswered(struct agent_store *store, int64_t group_id)
+{
+    sqlite3_stmt *count = of(store, STMT_KEYS_UNANSWERED);
 
     bind_int(count, 1, group_id);
     return (uint64_t)in_number(store, count, 0);

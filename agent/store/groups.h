@@ -51,8 +51,11 @@ void profile_members_clear(struct agent_store *store, int64_t group_id);
 size_t profile_members(struct agent_store *store, int64_t group_id, int64_t after, int64_t *peers,
                        size_t max);
 uint64_t profile_members_above(struct agent_store *store, int64_t group_id, int64_t after);
-/* Members for whom a group key is queued or sealed and not at the broker yet. */
+/* Members for whom a group key is queued or sealed and not at the broker yet, but for those whose
+ * key waits until they have accepted contact. */
 uint64_t profile_group_keys_out(struct agent_store *store, int64_t group_id);
+/* Those. */
+uint64_t profile_group_keys_unanswered(struct agent_store *store, int64_t group_id);
 /* My programs' messages that were sealed since. */
 uint64_t profile_group_said_since(struct agent_store *store, int64_t group_id, uint64_t since_ms);
 

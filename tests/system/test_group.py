@@ -125,7 +125,8 @@ def removed_reader():
         # a broker that is on tester's side: a reader of the channel again, from the beginning
         db = sqlite3.connect(os.path.join(w.broker_dir, "broker.db"))
         waiting = db.execute("SELECT count(*) FROM frame WHERE kind = 8").fetchone()[0]
-        db.execute("INSERT INTO member SELECT m.group_id, a.agent_id, 1, 2, m.since_ms FROM member m, agent a"
+        db.execute("INSERT INTO member (group_id, agent_id, role, state, since_ms)"
+                   " SELECT m.group_id, a.agent_id, 1, 2, m.since_ms FROM member m, agent a"
                    " WHERE m.role = 3 AND a.name = 'tester'")
         db.execute("INSERT INTO cursor SELECT s.stream_id, a.agent_id, 0, 0, NULL, 0 FROM stream s, agent a"
                    " WHERE s.kind = 2 AND a.name = 'tester'")
@@ -135,30 +136,42 @@ def removed_reader():
         w.start_broker()
         assert w.bodies("tester") == [] and w.json("tester", "inbox", "--all").of("header")[0]["size"] == len("before")
         assert len(w.json("tester", "inbox", "--all").of("header")) == 1
-        assert w.bodies("reviewer") == ["before", "after 0", "after 1", "after 2"]
+        assert w.bodies("reviewer") == ["after 0", "after 1", "after 2"]
 
 
-@test("group: an invitation is held, accepted under another name, or declined")
+@test("group: an invitation is held and is one question; accepted, accepted under another name, declined")
 def held():
     with World() as w:
-        three(w)
-        for who in ("reviewer", "tester"):
+        three(w, "writer")
+        others = ("reviewer", "tester", "writer")
+        for who in others:
             w.sp(who, "config", "consent=ask")
         w.sp("reviewer", "group", "create", "team")
-        w.sp("builder", "group", "create", "team", "reviewer", "tester")
-        wait_until(lambda: [r for r in w.json("reviewer", "requests").of("request") if r["mode"] == "group"]
-                   or w.sp("reviewer", "accept", "builder") is None, "the invitation is held")
-        asked = [r for r in w.json("reviewer", "requests").of("request") if r["mode"] == "group"][0]
-        assert asked["peer"] == "+team-2" and asked["inviter"] == "builder", asked
-        accepted = w.json("reviewer", "accept", "+team-2", "--as", "fix").one
+        w.sp("builder", "group", "create", "team", *others)
+
+        def asked(who):
+            requests = wait_until(lambda: (lambda all: all if any(r["mode"] == "group" for r in all) else None)(
+                w.json(who, "requests").of("request")), "the invitation is held")
+            assert [(r["mode"], r["inviter"]) for r in requests] == [("group", "builder")], requests
+            return requests[0]["peer"]
+
+        accepted = w.json("reviewer", "accept", asked("reviewer")).one
+        assert accepted["state"] == "joined", accepted
+        accepted = w.json("tester", "accept", asked("tester"), "--as", "fix").one
         assert accepted["name"] == "+fix" and accepted["state"] == "joined", accepted
-        wait_until(lambda: [r for r in w.json("tester", "requests").of("request") if r["mode"] == "group"]
-                   or w.sp("tester", "accept", "builder") is None, "the invitation is held")
-        w.sp("tester", "reject", "+team")
+        declined = asked("writer")
+        w.sp("writer", "reject", declined)
+        wait_until(lambda: joined(w, "builder") == ["builder", "reviewer", "tester"]
+                   and len(group(w, "builder")["members"]) == 3 or w.sp("builder", "recv") is None,
+                   "two have joined, one has declined")
+        wait_until(lambda: "+team-2" in [g["name"] for g in w.json("reviewer", "group").of("group")]
+                   or w.sp("builder", "recv") is None or w.sp("reviewer", "recv") is None, "its title has come")
+        assert w.json("writer", "accept", declined, check=6).error["code"] in ("no_request", "unknown_group")
         w.sp("builder", "recv")
-        wait_until(lambda: sorted(m["name"] for m in group(w, "builder")["members"]) == ["builder", "reviewer"]
-                   or w.sp("builder", "recv") is None, "one has joined, one has declined")
-        assert w.json("tester", "accept", "+team", check=6).error["code"] in ("no_request", "unknown_group")
+        wait_until(lambda: group(w, "tester", "fix")["keyed"] or w.sp("builder", "recv") is None
+                   or w.sp("tester", "recv") is None, "it has the key")
+        w.sp("builder", "send", "+team", "hello")
+        assert w.json("tester", "recv").one["group"] == "+fix"
 
 
 @test("group: roles, handing over, leaving and closing")
