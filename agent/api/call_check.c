@@ -205,6 +205,53 @@ static void check_log(struct call *call, const struct agent_self *self)
         give(call, "log", OK, NULL, "%" PRIu64 " entries, one chain", self->log_entries);
 }
 
+/* ------------------------------------------------------------------ groups */
+
+struct group_check {
+    size_t joined, forked, keyless, silent, stale;
+    char name[65]; /* of one that is not well */
+};
+
+static void look_at_group(void *ctx, const struct group_info *group)
+{
+    struct group_check *found = ctx;
+    bool is_in = group->stage == IN_GROUP_JOINED, well = true;
+
+    found->joined += is_in;
+    if (group->stage == IN_GROUP_FORKED) {
+        found->forked++;
+        well = false;
+    } else if (is_in && (group->silent || group->stale || !group->keyed)) {
+        found->silent += group->silent;
+        found->stale += group->stale;
+        found->keyless += !group->keyed;
+        well = false;
+    }
+    if (!well && (!found->name[0] || group->stage == IN_GROUP_FORKED))
+        snprintf(found->name, sizeof found->name, "%.*s", (int)group->name.len,
+                 (const char *)group->name.at);
+}
+
+static void check_groups(struct call *call)
+{
+    struct group_check found = { 0 };
+    char hint[120];
+
+    agent_groups_each(call->agent, true, look_at_group, &found);
+    snprintf(hint, sizeof hint, "sealpost group %s %s", found.forked ? "leave" : "show",
+             found.name);
+    if (found.forked)
+        give(call, "groups", FAIL, hint, "+%s shows different histories: nothing is sent there",
+             found.name);
+    else if (found.name[0])
+        give(call, "groups", WARN, hint,
+             "of %zu, %zu without the current key, %zu where no admin was heard, %zu where "
+             "somebody left and no new key came (+%s)",
+             found.joined, found.keyless, found.silent, found.stale, found.name);
+    else
+        give(call, "groups", OK, NULL, "in %zu", found.joined);
+}
+
 /* ------------------------------------------------------------------ all of it */
 
 static void give_all(struct call *call)
@@ -226,6 +273,7 @@ static void give_all(struct call *call)
     check_prekeys(call, &self);
     check_certificate(call, &self);
     check_log(call, &self);
+    check_groups(call);
     check_round_trip(call);
     call_end(call, c->failed ? 1 : 0);
 }

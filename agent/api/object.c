@@ -607,17 +607,26 @@ static void add_step(json_t *steps, const char *state, uint64_t at_ms, const cha
     json_array_append_new(steps, step);
 }
 
+/* Where it was numbered: its session, or its group; NULL: nowhere yet. */
+static const uint8_t *scope_of(const struct outgoing_info *info)
+{
+    if (info->has_group)
+        return info->seq > 0 ? info->group : NULL;
+    return info->has_session ? info->session : NULL;
+}
+
 static json_t *steps_out(const struct outgoing_info *info)
 {
+    const uint8_t *scope = scope_of(info);
     json_t *steps = json_array();
-    char note[64], session[9];
+    char note[64], number[9];
 
     add_step(steps, "queued", info->queued_ms, "agent", NULL);
     if (info->stored_ms) {
-        hex_encode(session, info->session, 4);
+        hex_encode(number, scope ? scope : info->session, 4);
         snprintf(note, sizeof note, "%s %s, number %" PRIu64, info->has_group ? "group" : "session",
-                 session, info->seq);
-        add_step(steps, "stored", info->stored_ms, "broker", info->has_session ? note : NULL);
+                 number, info->seq);
+        add_step(steps, "stored", info->stored_ms, "broker", scope ? note : NULL);
     }
     if (info->state == OUT_DELIVERED && !info->has_group)
         add_step(steps, "delivered", info->delivered_ms, "recipient", NULL);
@@ -638,7 +647,7 @@ json_t *object_trace_out(const struct outgoing_info *info, uint64_t peer_seen_ms
 
     outgoing_fields(object, info);
     out_text(object, "direction", "out");
-    out_hex(object, "session", info->has_session ? info->session : NULL, 16);
+    out_hex(object, "session", scope_of(info), 16);
     out_number_or_null(object, "seq", info->seq > 0, info->seq);
     out_hex(object, "digest", info->seq > 0 ? info->digest : NULL, 32);
     out_null(object, "position");

@@ -293,7 +293,7 @@ static const struct cli_verb verbs[] = {
           { "block", 0, NULL, NULL, false, "take nothing from it any more, and tell it nothing" }),
       .examples = LIST("sealpost reject alice", "sealpost reject alice --block"),
       .exits = EXITS(0, 1, 2, 3, 4, 6, 7),
-      .emits = LIST("session"),
+      .emits = LIST("session", "group"),
       .see_also = "requests, accept",
       .impact = CLI_RW,
       .run = cmd_reject },

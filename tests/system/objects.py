@@ -82,7 +82,7 @@ OBJECTS = {
     "receipt": {"id": "id", "to": "s", "state": "queued|stored|delivered|expired|refused|dropped", "at": "t"},
     "link": {"state": "up|down", "broker": "s", "reason": "s?"},
     "check": {
-        "name": "reach|broker_key|clock|permissions|store|prekeys|certificate|log|round_trip",
+        "name": "reach|broker_key|clock|permissions|store|prekeys|certificate|log|groups|round_trip",
         "result": "ok|warn|fail", "detail": "s", "hint": "s?",
     },
     "left": {"agent": "s", "erased": "b"},

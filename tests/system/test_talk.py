@@ -453,7 +453,8 @@ def check():
         two(w)
         w.befriend("builder", "reviewer")
         good = w.json("builder", "status", "--check")
-        names = ["reach", "broker_key", "clock", "permissions", "store", "prekeys", "certificate", "log", "round_trip"]
+        names = ["reach", "broker_key", "clock", "permissions", "store", "prekeys", "certificate", "log", "groups",
+                 "round_trip"]
         assert [o["name"] for o in good.lines] == names, good
         assert {o["result"] for o in good.lines} == {"ok"}, good
         text = w.sp("builder", "status", "--check").text.splitlines()
