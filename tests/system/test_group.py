@@ -1,9 +1,11 @@
 """Groups: made, read, changed and left; what a removed member gets; what goes wrong, in words."""
 import json
+import concurrent.futures
 import os
 import shutil
 import sqlite3
 
+from test_crash import KILLED, at, needs_test_build
 from world import World, sent, test, wait_until
 
 
@@ -261,3 +263,39 @@ def operator():
             assert "team" not in shown.text, shown
         assert name in w.ctl("groups").text and name in w.ctl("queues").text
         assert w.ctl("groups", "#00000000", check=6).err
+
+
+@test("group: twenty messages and changes at once, killed in between, and all of it arrives once")
+def storm():
+    with World() as w:
+        team(w)
+        with concurrent.futures.ThreadPoolExecutor(20) as pool:
+            results = list(pool.map(lambda i: w.sp("builder", "send", "+team", f"number {i}", check=None), range(20)))
+        assert all(r.code == 0 for r in results), [r for r in results if r.code]
+        wait_until(lambda: w.sp("builder", "outbox", "--flush", check=None).code == 0, "all are stored")
+        assert sorted(w.bodies("reviewer")) == sorted(f"number {i}" for i in range(20))
+        needs_test_build()
+        for place in ("epoch.appended", "epoch.job", "epoch.queued"):
+            killed = w.sp("builder", "group", "rekey", "team", env=at(place), check=None)
+            assert killed.code == KILLED, killed
+            settle(w, "builder", "reviewer", "tester")
+        w.sp("builder", "group", "remove", "team", "tester", "--yes", env=at("epoch.appended"), check=None)
+        wait_until(lambda: w.sp("builder", "recv") and joined(w, "builder") == ["builder", "reviewer"], "it is removed")
+        w.sp("builder", "send", "+team", "in the end")
+        wait_until(lambda: w.bodies("reviewer") == ["in the end"], "reviewer has it")
+        assert "in the end" not in w.bodies("tester")
+
+
+@test("group: status --check tells of groups")
+def told():
+    with World() as w:
+        three(w)
+        w.sp("tester", "config", "consent=ask")
+        w.sp("builder", "group", "create", "team", "reviewer", "tester")
+        w.sp("reviewer", "recv")
+        lines = {o["name"]: o for o in w.json("reviewer", "status", "--check").lines}
+        assert lines["groups"]["result"] == "warn" and "1 without the current key" in lines["groups"]["detail"], lines
+        w.sp("builder", "recv")
+        wait_until(lambda: {o["name"]: o["result"] for o in w.json("reviewer", "status", "--check").lines}["groups"] == "ok"
+                   or w.sp("builder", "recv") is None, "the key has come")
+        assert w.sp("reviewer", "inbox").code == 0
