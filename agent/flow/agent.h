@@ -414,7 +414,7 @@ enum err agent_group_decline(struct agent *agent, const uint8_t gid[static 16]);
 
 enum news_kind {
     NEWS_MESSAGE, /* id, aid, outgoing: it is in that state now */
-    NEWS_REQUEST, /* sid, aid: a request is held now */
+    NEWS_REQUEST, /* sid, aid: a request is held now, or an invitation: group, inviter */
     NEWS_SESSION, /* sid, aid: it has another phase */
     NEWS_ALARM,   /* aid (zeros: none), text: its code */
     NEWS_LINK     /* up; text: why it is down */

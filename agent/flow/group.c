@@ -296,6 +296,8 @@ void agent_groups_load(struct agent *agent)
         after = row.group_id;
         agent_group_reload(agent, group);
         read_title(agent, group);
+        group->held_told = group->row.state == PROFILE_GROUP_INVITED
+                           && agent_group_me(agent, group) != NULL;
         if (group->row.state == PROFILE_GROUP_JOINED)
             agent_group_keyless(agent, group);
     }

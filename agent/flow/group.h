@@ -48,6 +48,7 @@ struct agent_group {
     unsigned failures;       /* of EVENT, in a row */
     uint64_t wait_ms;        /* elapsed: nothing is tried before */
     enum err refusal;
+    bool held, held_told; /* an invitation that waits for a person; and programs have heard of it */
     struct buf batch;     /* events that came and wait for keys: packed list */
     uint32_t batch_count; /* of them */
     struct buf removal;   /* REMOVED of me, whose actor's key is not here */

@@ -234,6 +234,7 @@ void agent_group_invitation_judge(struct agent *agent, struct agent_group *group
             agent_group_join_wish(agent, group);
         break;
     case CONSENT_HOLD:
+        group->held = true;
         break;
     }
 }

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "agent/flow/group_inner.h"
 #include "agent/flow/link.h"
 #include "agent/store/changes.h"
 #include "agent/store/dead.h"
@@ -129,12 +130,27 @@ static void tell_link(struct agent *agent)
         snprintf(news->text, sizeof news->text, "%s", err_text(agent->link.refusal));
 }
 
+/* Invitations live in memory; a person is asked once. */
+static void tell_invitations(struct agent *agent)
+{
+    for (struct agent_group *group = agent->groups; group; group = group->next) {
+        struct agent_news *news;
+        if (!group->held || group->held_told || group->row.state != PROFILE_GROUP_INVITED)
+            continue;
+        group->held_told = true;
+        news = add(agent, NEWS_REQUEST);
+        memcpy(news->sid, group->row.id, 16);
+        agent_group_inviter(agent, group, news->aid);
+    }
+}
+
 void agent_news_gather(struct agent *agent)
 {
     struct profile_change change;
 
     while (profile_change_next(agent->store, &change))
         tell(agent, &change);
+    tell_invitations(agent);
     tell_link(agent);
 }
 

@@ -1,10 +1,12 @@
 """Groups: made, read, changed and left; what a removed member gets; what goes wrong, in words."""
-import json
 import concurrent.futures
+import json
 import os
 import shutil
 import sqlite3
+import subprocess
 
+import objects
 from test_crash import KILLED, at, needs_test_build
 from world import World, sent, test, wait_until
 
@@ -299,3 +301,24 @@ def told():
         wait_until(lambda: {o["name"]: o["result"] for o in w.json("reviewer", "status", "--check").lines}["groups"] == "ok"
                    or w.sp("builder", "recv") is None, "the key has come")
         assert w.sp("reviewer", "inbox").code == 0
+
+
+@test("group: recv --events tells of an invitation, once")
+def invitation_event():
+    with World() as w:
+        three(w)
+        w.sp("tester", "config", "consent=ask")
+        reader = w.start("sealpost", "-a", "tester", "recv", "--follow", "--events", "--json", stdout=subprocess.PIPE)
+        w.wait_owner("tester")
+        w.sp("builder", "group", "create", "team", "tester")
+        seen = []
+        while not any(o["type"] == "request" and o["mode"] == "group" for o in seen):
+            line = reader.stdout.readline().decode()
+            assert line, seen
+            seen.append(json.loads(line))
+            objects.check(seen[-1], line)
+        assert seen[-1]["inviter"] == "builder", seen
+        w.sp("tester", "accept", seen[-1]["peer"])
+        reader.terminate()
+        rest = [json.loads(line) for line in reader.stdout.read().decode().splitlines()]
+        assert not any(o["type"] == "request" and o["mode"] == "group" for o in rest), rest
