@@ -307,9 +307,12 @@ void agent_requests_send(struct agent *agent)
     while (profile_session_next_live(agent->store, after, &session)) {
         after = session.session_id;
         if (session.state != SESSION_ASKED || agent_is_asked(agent, VERB_REQUEST, after)
-            || !profile_out_at(agent->store, after, 1, &row) || row.state != OUTBOX_SEALED
-            || row.retry_ms > now)
+            || !profile_out_at(agent->store, after, 1, &row) || row.state != OUTBOX_SEALED)
             continue;
+        if (row.retry_ms > now) { /* there is one timer for all of them, and it has run down */
+            agent_look_later(agent, 0, row.retry_ms - now);
+            continue;
+        }
         if (row.kind == ENVELOPE_ROTATE && agent_rotation_unsaid(agent, &session)) {
             agent->request_waits = true;
             continue;
