@@ -309,9 +309,13 @@ static bool bend(void *ctx, struct trip *trip)
     return true;
 }
 
+/* An answer that is bent so that it says more than was said stops a profile, until a person comes:
+ * where none was stopped, most of what was said arrives. */
 Test(liar, T32_answers_cut_and_bent)
 {
-    for (uint64_t seed = 1; seed <= 4; seed++) {
+    unsigned went_on = 0;
+
+    for (uint64_t seed = 1; seed <= 6; seed++) {
         struct world *world = world_new(seed);
         struct world_agent *ann = world_join(world, "ann", "home");
         struct world_agent *bob = world_join(world, "bob", "home");
@@ -330,10 +334,14 @@ Test(liar, T32_answers_cut_and_bent)
         world_pass(world, HOURS(3));
         world_take_all(world, ann);
         world_take_all(world, bob);
-        cr_expect_gt(world_figures(world).taken, 20, "and most of it arrives: %d",
-                     (int)world_figures(world).taken);
+        if (!world_agent(ann)->frozen && !world_agent(bob)->frozen) {
+            went_on++;
+            cr_expect_gt(world_figures(world).taken, 20, "seed %d, and most of it arrives: %d",
+                         (int)seed, (int)world_figures(world).taken);
+        }
         world_free(&world);
     }
+    cr_expect_gt(went_on, 0);
 }
 
 /* Whatever a message may lack, it lacks now and then. */
