@@ -78,9 +78,12 @@ static void tell_streams(struct liar *liar, struct mark *mark, struct message *m
 
 bool liar_mail_change(struct liar *liar, struct mark *mark, struct passing *passing)
 {
+    static const uint8_t mailbox[16];
+
     if (!mark->mailbox)
         return true;
-    if (passing->message.verb == VERB_DELIVER) {
+    if (passing->message.verb == VERB_DELIVER
+        && memcmp(passing->message.stream, mailbox, 16) == 0) { /* channels pass */
         keep_delivery(liar, mark, passing);
         return false;
     }
