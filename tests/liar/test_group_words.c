@@ -87,8 +87,9 @@ Test(liar_group_words, T26_a_removed_member_with_the_brokers_database)
 {
     struct lies lies;
     struct archive archive = { 0 };
-    struct group_sending stolen = { 0 };
+    struct group_sending stolen = { 0 }, guess = { 0 };
     struct group_epoch then, now;
+    uint8_t no_secret[32] = { 0 };
     uint8_t id[16];
 
     lies_open(&lies, 2000, 3, 3, false);
@@ -110,6 +111,9 @@ Test(liar_group_words, T26_a_removed_member_with_the_brokers_database)
     cr_assert_geq(archive.count, 5);
     cr_expect_eq(opened_with(&lies, &archive, &stolen, &now, BOB), 0);
     cr_expect_eq(opened_with(&lies, &archive, &stolen, &then, BOB), 0);
+    group_sending_init(&guess, no_secret, &now, world_aid(lies.stage.who[BOB]));
+    cr_expect_eq(opened_with(&lies, &archive, &guess, &now, BOB), 0, "public parts make no keys");
+    group_sending_wipe(&guess);
     cr_expect_eq(times_heard(&lies.stage, CYD, "now that cyd is out"), 0);
     cr_expect_eq(times_heard(&lies.stage, ANN, "now that cyd is out"), 5);
     group_sending_wipe(&stolen);
