@@ -39,9 +39,10 @@ static void put_age(json_t *object, const char *key, const struct view_row *row,
 
 static void put_name(json_t *object, const struct view_row *row)
 {
+    const char *id = column(row, "group8");
     char name[16];
 
-    snprintf(name, sizeof name, "#%.8s", column(row, "group8"));
+    snprintf(name, sizeof name, "#%.8s", id ? id : "");
     out_text(object, "group", name);
 }
 
