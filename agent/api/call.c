@@ -98,29 +98,32 @@ void call_detail(struct call *call, const char *format, ...)
 
 static const struct alarm {
     const char *code, *text, *hint;
-} person_alarms[] = {
+    bool waits; /* over by itself when others act: no exit code */
+} alarms[] = {
     { "key_changed", "another key than before",
-      "ask its owner for the fingerprint, then: sealpost verify PEER FINGERPRINT --replace" },
-    { "not_verified", "a request waits until its sender is verified", "sealpost verify PEER" },
+      "ask its owner for the fingerprint, then: sealpost verify PEER FINGERPRINT --replace", false },
+    { "not_verified", "a request waits until its sender is verified", "sealpost verify PEER", false },
     { "split_view", "the controller shows different logs",
       "compare sealpost log with others over another channel, then: sealpost log --clear "
-      "split_view" },
+      "split_view", false },
     { "impersonation", "the controller's log names a key that is not this agent's",
-      "sealpost log; ask the operator, then: sealpost log --clear impersonation" },
+      "sealpost log; ask the operator, then: sealpost log --clear impersonation", false },
     { "root_mismatch", "the controller has another root than the invite said",
-      "ask the operator for the root's fingerprint" },
+      "ask the operator for the root's fingerprint", false },
     { "profile_restored", "this profile is older than what it already said",
-      "if there is no newer copy of this profile: sealpost rotate --all" },
+      "if there is no newer copy of this profile: sealpost rotate --all", false },
     { "group_fork", "the group has two histories",
-      "compare the group with others over another channel" },
-    { "certificate_invalid", "a credential does not verify", "ask the operator" },
+      "compare the group with others over another channel", false },
+    { "group_silent", "a group waits for its admins",
+      "ask an admin to run sealpost once; if one did, its broker hides something", true },
+    { "certificate_invalid", "a credential does not verify", "ask the operator", false },
 };
 
 static const struct alarm *alarm_find(const char *code)
 {
-    for (size_t i = 0; i < sizeof person_alarms / sizeof person_alarms[0]; i++)
-        if (strcmp(code, person_alarms[i].code) == 0)
-            return &person_alarms[i];
+    for (size_t i = 0; i < sizeof alarms / sizeof alarms[0]; i++)
+        if (strcmp(code, alarms[i].code) == 0)
+            return &alarms[i];
     return NULL;
 }
 
@@ -139,7 +142,9 @@ void alarm_hint(char *out, size_t size, const char *code, struct bytes peer)
 
 bool alarm_needs_person(const char *code)
 {
-    return alarm_find(code) != NULL;
+    const struct alarm *alarm = alarm_find(code);
+
+    return alarm && !alarm->waits;
 }
 
 void alarm_message(char *out, size_t size, const char *code, const struct alarm_info *info)

@@ -172,6 +172,8 @@ static bool came_early(struct agent *agent, struct agent_group *group, uint32_t 
         return false;
     good = profile_job_secret(agent->store, &job, &secret) && secret.len == 32
            && use_secret(agent, group, epoch, secret.at);
+    if (!good)
+        agent_group_alarm(agent, group, "a key that does not fit the signed epoch");
     profile_job_remove(agent->store, job.job_id);
     buf_wipe(&secret);
     buf_free(&secret);
@@ -244,12 +246,16 @@ void agent_group_job_finish(struct agent *agent, struct agent_group *group)
 
 /* ------------------------------------------------------------------ keys that come */
 
-static void keep_early(struct agent *agent, struct agent_group *group, uint32_t epoch,
-                       const uint8_t *secret)
+/* Before its EPOCH: it is judged when that comes.  Nobody but an admin hands out keys, and the first
+ * one stays: whoever else sends something must not put a true one out of its place. */
+static void keep_early(struct agent *agent, struct agent_group *group,
+                       const struct profile_peer *by, uint32_t epoch, const uint8_t *secret)
 {
     struct profile_job job = { .group_id = group->group_id, .epoch = epoch, .state = JOB_EARLY };
+    struct profile_job before;
 
-    if (epoch > group->chain.epoch + EARLY_MAX)
+    if (epoch > group->chain.epoch + EARLY_MAX || !group_is_admin(&group->chain, by->id)
+        || profile_job_early(agent->store, group->group_id, epoch, &before))
         return;
     profile_job_put(agent->store, &job, bytes_of(secret, 32));
     group->wants_events = true;
@@ -274,13 +280,13 @@ void agent_group_key_came(struct agent *agent, const struct profile_session *ses
         || group->row.state != PROFILE_GROUP_JOINED
         || agent_group_has_key(agent, group->group_id, epoch))
         return;
-    if (!agent_group_epoch_at(group, epoch, &known)) {
-        if (epoch > group->row.epoch)
-            keep_early(agent, group, epoch, secret);
-        return;
-    }
     if (!profile_peer_get(agent->store, session->peer_id, &peer))
         return;
+    if (!agent_group_epoch_at(group, epoch, &known)) {
+        if (epoch > group->row.epoch)
+            keep_early(agent, group, &peer, epoch, secret);
+        return;
+    }
     if (memcmp(known.digest, digest, 32) != 0) {
         if (group_member_find(&group->chain, peer.id))
             agent_group_forked(agent, group, "a member has another epoch of this number");

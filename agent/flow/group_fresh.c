@@ -1,9 +1,11 @@
 /* Time: words of admins that must not be too old, epochs that are due, keys that do not come. */
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "agent/flow/group_inner.h"
 #include "agent/flow/group_mail.h"
 #include "agent/flow/link.h"
+#include "agent/store/alarms.h"
 #include "agent/store/inbox.h"
 #include "agent/store/log.h"
 #include "agent/store/scopes.h"
@@ -12,6 +14,7 @@
 #include "shared/wire/take.h"
 
 #define NEVER           UINT64_MAX
+#define HOUR_MS         3600000
 #define LOOK_AGAIN_MS   600000 /* at the age of an epoch */
 #define WORD_STEP_MS    10000  /* newer words than this are written down */
 #define ASK_MAX_MS      3600000
@@ -37,6 +40,15 @@ bool agent_group_is_silent(const struct agent *agent, const struct agent_group *
            && agent_now(agent) > group->row.heard_ms + most;
 }
 
+/* The alarm ends when there is no silent group left. */
+static void no_more_silent(struct agent *agent)
+{
+    for (const struct agent_group *group = agent->groups; group; group = group->next)
+        if (group->row.state == PROFILE_GROUP_JOINED && agent_group_is_silent(agent, group))
+            return;
+    profile_alarm_clear(agent->store, "group_silent", 0, agent_now(agent));
+}
+
 void agent_group_word(struct agent *agent, struct agent_group *group, uint64_t at_ms)
 {
     uint64_t now = agent_now(agent);
@@ -52,6 +64,7 @@ void agent_group_word(struct agent *agent, struct agent_group *group, uint64_t a
     profile_group_set(agent->store, &group->row);
     if (was_silent && !agent_group_is_silent(agent, group)) {
         agent->changed = true;
+        no_more_silent(agent);
         if (group->compared)
             agent_group_seal_queue(agent, group);
     }
@@ -252,10 +265,23 @@ static void ask_for_key(struct agent *agent, struct agent_group *group)
     buf_free(&body);
 }
 
+/* Somebody may be hiding an epoch, or all admins are away: a person is told, once. */
+static void tell_silent(struct agent *agent, const struct agent_group *group)
+{
+    char detail[200];
+
+    snprintf(detail, sizeof detail, "+%s %s: no admin was heard for %d h, so nothing is sent",
+             group->name, log_id(group->row.id),
+             (int)((is_strict(group) ? LIMIT_ADMIN_WORD_STRICT_MS : LIMIT_ADMIN_WORD_MS) / HOUR_MS));
+    profile_alarm_add(agent->store, "group_silent", 0, group->group_id, detail, agent_now(agent));
+}
+
 static void ask_for_word(struct agent *agent, struct agent_group *group)
 {
     struct buf body = { 0 };
     uint8_t aid[32];
+
+    tell_silent(agent, group);
 
     group->fresh_asked_ms = agent_elapsed(agent) + ask_pause_ms(group->fresh_asks);
     if (whom_to_ask(agent, group, group->fresh_asks++, aid)) {
@@ -283,6 +309,8 @@ static void member_tick(struct agent *agent, struct agent_group *group, uint64_t
         group->fresh_asked_ms = now + AHEAD_ASK_MS; /* what waits at the broker comes first */
     else if (now >= group->fresh_asked_ms && agent_is_caught_up(agent))
         ask_for_word(agent, group);
+    else if (now >= group->fresh_asked_ms + LOOK_AGAIN_MS) /* it gives nothing else either */
+        tell_silent(agent, group);
     if (!admin)
         return;
     if (now >= group->age_due_ms)

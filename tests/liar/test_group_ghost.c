@@ -281,6 +281,7 @@ Test(liar_group, T39_a_hidden_EPOCH_ends_in_silence, .timeout = 120)
             world_pass(lies.stage.world, HOURS(3));
             cr_expect(is_waiting(&lies, victim, id), "nothing is sealed any more");
             cr_expect(info_of(&lies.stage, victim).silent);
+            cr_expect_eq(lie_alarms(&lies, victim, "group_silent").count, 1);
             lies_close(&lies);
         }
 }

@@ -35,6 +35,56 @@ static bool steal_chain(struct lies *lies, size_t holder, size_t author, struct 
     return good;
 }
 
+/* A secret for the epoch that comes next, before there is one. */
+static void tell_early(struct lies *lies, size_t from, size_t to, const uint8_t secret[static 32])
+{
+    struct agent *agent = agent_at(&lies->stage, from);
+    struct buf body = { 0 };
+    uint8_t digest[32] = { 0 };
+
+    pack_array(&body, 4);
+    pack_bin(&body, bytes_of(lies->stage.gid, 16));
+    pack_uint(&body, group_at(lies, from)->chain.epoch + 1);
+    pack_bin(&body, bytes_of(digest, 32));
+    pack_bin(&body, bytes_of(secret, 32));
+    agent_enter(agent);
+    agent_group_tell(agent, world_aid(lies->stage.who[to]), ENVELOPE_GROUP_KEY, buf_bytes(&body));
+    cr_assert_eq(agent_leave(agent), ERR_OK);
+    buf_free(&body);
+    world_pass(lies->stage.world, 5000);
+}
+
+static bool keeps_early(struct lies *lies, size_t i)
+{
+    struct agent_group *group = group_at(lies, i);
+    struct profile_job job;
+
+    return profile_job_early(agent_at(&lies->stage, i)->store, group->group_id,
+                             group->chain.epoch + 1, &job);
+}
+
+/* Only an admin's word is kept for an epoch that has not come, and it is judged when that comes. */
+Test(liar_group_words, T24_a_secret_before_its_epoch)
+{
+    static const uint8_t wrong[32] = "not the secret of that epoch";
+    struct lies lies;
+    uint8_t id[16];
+
+    lies_open(&lies, 2101, 3, 3, false);
+    tell_early(&lies, CYD, BOB, wrong);
+    cr_expect_not(keeps_early(&lies, BOB), "a member hands out no keys");
+    tell_early(&lies, ANN, BOB, wrong);
+    cr_expect(keeps_early(&lies, BOB));
+    cr_expect_eq(lie_alarms(&lies, BOB, "group_fork").count, 0);
+    cr_assert_eq(agent_group_rekey(agent_at(&lies.stage, ANN), lies.stage.gid), ERR_OK);
+    world_pass(lies.stage.world, 20000);
+    cr_expect_geq(lie_alarms(&lies, BOB, "group_fork").count, 1, "bob is told");
+    cr_expect(info_of(&lies.stage, BOB).keyed, "by the true one");
+    cr_assert_eq(say(&lies.stage, CYD, "one secret", id), ERR_OK);
+    READ_BY(&lies.stage, "one secret", ANN, BOB);
+    lies_close(&lies);
+}
+
 /* ------------------------------------------------------------------ T26 */
 
 struct archive {
