@@ -168,6 +168,7 @@ struct agent {
 
     bool log_asked;
     bool log_wanted; /* more is said to be there */
+    uint64_t log_answers;
     bool prekeys_asked, prekeys_known, prekeys_wanted;
     uint64_t prekeys;
     bool prekeys_void;    /* make new ones … */

@@ -55,6 +55,8 @@ struct agent_group {
     struct buf strangers; /* 33 each: an actor whose key is wanted, enum stranger */
     size_t lookups;       /* LOOKUPs on their way */
     bool gave_all;        /* on this connection: the broker did not know the group, it got it all */
+    uint64_t doubt_seq;   /* an event below this takes a revocation that my log does not have … */
+    uint64_t doubt_until; /* … and is judged after so many answers of LOG */
     uint64_t unproven; /* an event below this was taken without its signature: its actor is revoked
                         * and nobody tells the key; a later signature must cover it */
 

@@ -7,6 +7,7 @@
 #include "agent/flow/group_mail.h"
 #include "agent/flow/incoming.h"
 #include "agent/flow/link.h"
+#include "agent/flow/watch.h"
 #include "agent/store/dead.h"
 #include "agent/store/log.h"
 #include "agent/store/scopes.h"
@@ -147,6 +148,25 @@ static enum err mine_there(struct agent *agent, struct agent_group *group,
     return ERR_NOT_FOUND;
 }
 
+/* Who removes somebody for being revoked says what the log must say too; mine may be behind.  True:
+ * it is read up to a point after the event came, and the event waits for that. */
+static bool waits_for_log(struct agent *agent, struct agent_group *group,
+                          const struct signed_event *said, const struct event *event)
+{
+    if (event->type != EVENT_GROUP_REMOVED || said->body.len != 1
+        || said->body.at[0] != REMOVED_REVOKED || event->seq < group->stored_seq
+        || profile_log_revoked(agent->store, event->target))
+        return false;
+    if (event->seq >= group->doubt_seq) {
+        group->doubt_seq = event->seq + 1;
+        group->doubt_until = agent->log_answers + (agent->log_asked ? 2 : 1);
+    }
+    if (agent->log_answers >= group->doubt_until && agent_log_read(agent))
+        return false;
+    agent->log_wanted = true;
+    return true;
+}
+
 /* Behind what the broker has, by an actor whose key is known, or is lost for ever: then only what
  * others sign behind it says that it is true. */
 static enum err append(struct agent *agent, struct agent_group *group,
@@ -186,8 +206,8 @@ static enum err append(struct agent *agent, struct agent_group *group,
 
 /*
  * One event of the broker's chain.  ERR_OK, ERR_DUPLICATE; ERR_GAP: others come before it;
- * ERR_BUSY: its actor's key is not here; ERR_AUTH: nobody signed it; ERR_GROUP_FORK: signed, and
- * not part of the chain that I know.
+ * ERR_BUSY: its actor's key is not here, or the log may tell more; ERR_AUTH: nobody signed it;
+ * ERR_GROUP_FORK: signed, and not part of the chain that I know.
  */
 static enum err take(struct agent *agent, struct agent_group *group,
                      const struct signed_event *said, struct group_wants *wants)
@@ -205,6 +225,8 @@ static enum err take(struct agent *agent, struct agent_group *group,
     if (event.seq < group->stored_seq)
         return known_again(agent, group, said, &event);
     if (!agent_group_key_of(agent, event.actor, &peer) && !agent_group_is_lost(group, event.actor))
+        return ERR_BUSY;
+    if (waits_for_log(agent, group, said, &event))
         return ERR_BUSY;
     if (group->chain.next_seq > group->stored_seq) {
         e = mine_there(agent, group, said, &event);
@@ -267,7 +289,21 @@ static void find_strangers(struct agent *agent, struct agent_group *group)
     }
 }
 
-/* Takes what came, if all keys are here. */
+static bool batch_waits_for_log(struct agent *agent, struct agent_group *group)
+{
+    struct wire_list list = { buf_bytes(&group->batch), group->batch_count };
+    struct list_reader reader = list_read(&list);
+    struct signed_event said;
+    struct event event;
+    bool waits = false;
+
+    while (batch_next(&reader, &said))
+        waits |= event_parse(said.preimage, &event) == ERR_OK
+                 && waits_for_log(agent, group, &said, &event);
+    return waits;
+}
+
+/* Takes what came, if all keys are here, and the revocations. */
 static void batch_take(struct agent *agent, struct agent_group *group)
 {
     struct wire_list list = { buf_bytes(&group->batch), group->batch_count };
@@ -277,7 +313,7 @@ static void batch_take(struct agent *agent, struct agent_group *group)
     enum err e = ERR_OK;
 
     find_strangers(agent, group);
-    if (agent_group_has_strangers(group))
+    if (agent_group_has_strangers(group) || batch_waits_for_log(agent, group))
         return;
     while ((e == ERR_OK || e == ERR_DUPLICATE) && batch_next(&reader, &said)
            && group->row.state != PROFILE_GROUP_FORKED)
@@ -431,9 +467,12 @@ void agent_group_actor_known(struct agent *agent, struct agent_group *group)
 
 void agent_groups_resume(struct agent *agent)
 {
-    for (struct agent_group *group = agent->groups; group; group = group->next)
+    for (struct agent_group *group = agent->groups; group; group = group->next) {
         if (agent_group_has_strangers(group))
             group->wait_ms = 0;
+        else if (group->batch_count)
+            batch_take(agent, group);
+    }
 }
 
 /* ------------------------------------------------------------------ EVENTS */
@@ -548,5 +587,6 @@ void agent_groups_forget(struct agent *agent)
     for (struct agent_group *group = agent->groups; group; group = group->next) {
         group->asked = group->compared = group->gave_all = false;
         agent_group_strangers_forget(group);
+        batch_clear(group); /* asked for again, and what it waits for too */
     }
 }

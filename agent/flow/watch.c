@@ -210,6 +210,7 @@ void agent_log_answer(struct agent *agent, enum err code, const struct message *
     struct log_head head;
 
     agent->log_asked = false;
+    agent->log_answers++;
     if (code != ERR_OK || !append_all(agent, message)) {
         /* A log that does not continue ours is another log. */
         if (code == ERR_OK)
