@@ -294,6 +294,19 @@ static void ask_for_word(struct agent *agent, struct agent_group *group)
 
 /* ------------------------------------------------------------------ ticking */
 
+/* What waits at the broker comes first; where it gives nothing, that is told as well. */
+static void silence_tick(struct agent *agent, struct agent_group *group, uint64_t now)
+{
+    if (!agent_group_is_silent(agent, group))
+        group->fresh_asked_ms = 0;
+    else if (group->fresh_asked_ms == 0)
+        group->fresh_asked_ms = now + AHEAD_ASK_MS;
+    else if (now >= group->fresh_asked_ms && group->compared && agent_is_caught_up(agent))
+        ask_for_word(agent, group);
+    else if (now >= group->fresh_asked_ms + LOOK_AGAIN_MS)
+        tell_silent(agent, group);
+}
+
 static void member_tick(struct agent *agent, struct agent_group *group, uint64_t now)
 {
     bool admin = agent_group_is_mine_to_keep(agent, group);
@@ -303,14 +316,6 @@ static void member_tick(struct agent *agent, struct agent_group *group, uint64_t
     if (group->keyless_ms && admin && agent_now(agent) >= group->keyless_ms + LIMIT_KEYLESS_MS
         && group->epoch_due_ms == 0)
         agent_group_epoch_owe(agent, group, 0);
-    if (!agent_group_is_silent(agent, group))
-        group->fresh_asked_ms = 0;
-    else if (group->fresh_asked_ms == 0)
-        group->fresh_asked_ms = now + AHEAD_ASK_MS; /* what waits at the broker comes first */
-    else if (now >= group->fresh_asked_ms && agent_is_caught_up(agent))
-        ask_for_word(agent, group);
-    else if (now >= group->fresh_asked_ms + LOOK_AGAIN_MS) /* it gives nothing else either */
-        tell_silent(agent, group);
     if (!admin)
         return;
     if (now >= group->age_due_ms)
@@ -325,6 +330,8 @@ void agent_groups_tick(struct agent *agent)
     if (!agent_is_up(agent) || agent->frozen)
         return;
     for (struct agent_group *group = agent->groups; group; group = group->next) {
+        if (group->row.state == PROFILE_GROUP_JOINED && group->chain.life == GROUP_OPEN)
+            silence_tick(agent, group, now);
         if (group->row.state == PROFILE_GROUP_JOINED && group->compared
             && group->chain.life == GROUP_OPEN && !group->batch_count)
             member_tick(agent, group, now);
@@ -396,7 +403,7 @@ static uint64_t group_next_ms(const struct agent *agent, const struct agent_grou
         return next;
     if (group->keyless_ms)
         next = sooner(next, group->key_asked_ms);
-    if (group->fresh_asked_ms && agent_is_caught_up(agent))
+    if (group->fresh_asked_ms && group->compared && agent_is_caught_up(agent))
         next = sooner(next, group->fresh_asked_ms);
     if (agent_group_is_mine_to_keep(agent, group) && can_speak(group)) {
         if (group->epoch_due_ms)
