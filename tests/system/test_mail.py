@@ -177,7 +177,7 @@ def about():
         names = {c["name"] for c in w.json(None, "help").lines}
         assert {"join", "whoami", "config", "send", "reply", "recv", "inbox", "show", "ack", "trace", "outbox",
                 "peers", "status", "help", "version", "completion", "verify", "request", "requests", "accept", "reject",
-                "sessions", "close", "rotate", "leave", "log", "communicate"} == names, names
+                "sessions", "close", "rotate", "leave", "log", "communicate", "group"} == names, names
         for name in names:
             text = w.sp(None, "help", name).text
             assert len(text.splitlines()) <= 60 and max(map(len, text.splitlines())) <= 80, name
