@@ -72,7 +72,7 @@ static void crowd_open(struct crowd *crowd, uint64_t seed, size_t count)
     struct group_create create = { .name = bytes_of_text("crowd"),
                                    .invite = (const uint8_t(*)[32])invite,
                                    .invite_count = count - 1 };
-    char name[8];
+    char name[24];
 
     printf("seed %" PRIu64 ", %zu members\n", seed, count);
     *crowd = (struct crowd){ .world = world_new(seed), .count = count };
