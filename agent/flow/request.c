@@ -21,6 +21,9 @@
 #include "shared/trust/prekey.h"
 #include "shared/wire/limit.h"
 
+/* However long the broker wants to be left alone, and wherever this clock has been put since. */
+#define PAUSE_MAX_MS 3600000
+
 /* The first, as the setting prefers them, that both signed cards list; 0: none.  With cipher =
  * chacha20 our own card lists no other. */
 static uint8_t choose_suite(const struct agent *agent, const struct card *card)
@@ -309,7 +312,8 @@ void agent_requests_send(struct agent *agent)
         if (session.state != SESSION_ASKED || agent_is_asked(agent, VERB_REQUEST, after)
             || !profile_out_at(agent->store, after, 1, &row) || row.state != OUTBOX_SEALED)
             continue;
-        if (row.retry_ms > now) { /* there is one timer for all of them, and it has run down */
+        if (row.retry_ms > now && row.retry_ms - now <= PAUSE_MAX_MS) {
+            /* There is one timer for all of them, and it has run down. */
             agent_look_later(agent, 0, row.retry_ms - now);
             continue;
         }
@@ -375,6 +379,8 @@ void agent_request_answer(struct agent *agent, const struct agent_asked *asked, 
         uint64_t after = message && MESSAGE_HAS(message, after_ms) ? message->after_ms : 0;
         uint64_t wait = after ? after + agent_jitter(agent, 1000)
                               : agent_backoff(agent, (unsigned)row.tries + 1);
+        if (wait > PAUSE_MAX_MS)
+            wait = PAUSE_MAX_MS;
         profile_out_tried(agent->store, row.outbox_id, now + wait);
         agent_refusal_note(agent, asked->scope_id, code, after);
         agent_look_later(agent, 0, wait);

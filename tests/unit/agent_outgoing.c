@@ -3,6 +3,7 @@
 
 #include <criterion/criterion.h>
 
+#include "agent/flow/chain.h"
 #include "agent/store/alarms.h"
 #include "agent/store/scopes.h"
 #include "shared/wire/limit.h"
@@ -428,5 +429,107 @@ Test(agent_outgoing, an_id_of_the_callers_own_is_used_once)
     cr_expect_arr_eq(id, request.id, 16);
     cr_assert_eq(agent_counts_get(line.lone.agent, &counts), ERR_OK);
     cr_expect_eq(counts.queued, 1);
+    line_close(&line);
+}
+
+/* ------------------------------------------------------------------ requests */
+
+#define REQUESTS 3
+
+/* A session that was asked for and whose REQUEST has not been answered; its number. */
+static int64_t ask_for_session(struct line *line, uint8_t number)
+{
+    struct agent *agent = line->lone.agent;
+    struct profile_session session = { .state = SESSION_ASKED,
+                                       .mode = MODE_MAILBOX,
+                                       .suite = SUITE_CHACHA,
+                                       .id = { 0xa0, number },
+                                       .opened_ms = LONE_NOW,
+                                       .due_ms = LONE_NOW + LIMIT_REQUEST_LIFE_MS };
+    struct profile_out row = { .msg_id = { 0xb0, number },
+                               .kind = ENVELOPE_INTRO,
+                               .created_ms = LONE_NOW,
+                               .expires_ms = LONE_NOW + LIMIT_REQUEST_LIFE_MS };
+    const char name[] = { 'p', (char)('0' + number), '\0' };
+    uint8_t aid[32] = { 0xc0, number }, digest[32] = { number };
+
+    row.peer_id = session.peer_id = profile_peer_add(agent->store, aid, name, LONE_NOW);
+    session.session_id = profile_scope_add(agent->store, session.id);
+    profile_session_add(agent->store, &session, &line->pair.a.ratchet);
+    row.outbox_id = profile_out_add(agent->store, &row, bytes_of_text("message"));
+    profile_scope_take_seq(agent->store, session.session_id, 1);
+    profile_out_seal(agent->store, row.outbox_id, session.session_id, 1, bytes_of_text("frame"),
+                     digest, LONE_NOW);
+    agent_chain_append(agent, &session, EVENT_OPENED, aid, bytes_of_text("opened"));
+    return session.session_id;
+}
+
+static size_t requests_sent(const struct line *line)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < line->lone.sent_count; i++)
+        count += line->lone.sent[i].message.verb == VERB_REQUEST;
+    return count;
+}
+
+static void open_requests(struct line *line, int64_t *ids)
+{
+    line_open(line);
+    agent_store_begin(line->lone.agent->store);
+    for (uint8_t i = 0; i < REQUESTS; i++)
+        ids[i] = ask_for_session(line, i);
+    cr_assert_eq(agent_store_commit(line->lone.agent->store), ERR_OK);
+    line->lone.agent->look_requests = true;
+    agent_tick(line->lone.agent);
+    cr_assert_eq(requests_sent(line), REQUESTS);
+}
+
+static void refuse_request(struct line *line, size_t n, uint64_t after_ms)
+{
+    size_t at = lone_find(&line->lone, VERB_REQUEST, 0);
+    struct message error;
+
+    while (n-- > 0)
+        at = lone_find(&line->lone, VERB_REQUEST, at + 1);
+    cr_assert_lt(at, LONE_MAX);
+    error = message_error(&line->lone.sent[at].message, ERR_RATE);
+    MESSAGE_SET(&error, after_ms, after_ms);
+    lone_hear(&line->lone, &error, NULL, 0);
+}
+
+Test(agent_outgoing, every_request_that_was_refused_for_a_while_is_tried_again)
+{
+    static const uint64_t pauses[REQUESTS] = { 1000, 10000, 20000 };
+    struct line line;
+    int64_t ids[REQUESTS];
+    struct profile_out row;
+
+    open_requests(&line, ids);
+    for (size_t i = 0; i < REQUESTS; i++)
+        refuse_request(&line, i, pauses[i]);
+    lone_forget(&line.lone);
+    for (size_t i = 0; i < REQUESTS; i++) {
+        lone_pass(&line.lone, pauses[i] - (i ? pauses[i - 1] : 0) + 2500);
+        cr_expect_eq(requests_sent(&line), i + 1, "%zu sent after pause %zu", requests_sent(&line),
+                     i);
+        cr_assert(profile_out_at(line.lone.agent->store, ids[i], 1, &row));
+        cr_expect_eq(row.tries, 1);
+    }
+    line_close(&line);
+}
+
+Test(agent_outgoing, a_clock_that_was_put_back_does_not_hold_a_request_up)
+{
+    struct line line;
+    int64_t ids[REQUESTS];
+
+    open_requests(&line, ids);
+    for (size_t i = 0; i < REQUESTS; i++)
+        refuse_request(&line, i, 1000);
+    lone_forget(&line.lone);
+    line.lone.now_ms -= 86400000;
+    lone_pass(&line.lone, 5000);
+    cr_expect_eq(requests_sent(&line), REQUESTS, "only %zu", requests_sent(&line));
     line_close(&line);
 }
