@@ -19,7 +19,9 @@
 #define EVENTS_AT_ONCE 16
 #define ENDS_TRIED     8
 
-bool agent_chain_load(struct agent *agent, int64_t scope_id, struct session_chain *chain)
+/* As far as it goes below number `until`. */
+static bool load_below(struct agent *agent, int64_t scope_id, uint64_t until,
+                       struct session_chain *chain)
 {
     struct profile_event events[EVENTS_KEPT];
     struct profile_scope scope;
@@ -30,7 +32,7 @@ bool agent_chain_load(struct agent *agent, int64_t scope_id, struct session_chai
         return false;
     memcpy(chain->sid, scope.id, 16);
     count = profile_events(agent->store, scope_id, 0, events, EVENTS_KEPT);
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < count && events[i].seq < until; i++) {
         struct event event;
         if (event_parse(bytes_of(events[i].preimage, EVENT_SIZE), &event) != ERR_OK)
             return false;
@@ -43,6 +45,11 @@ bool agent_chain_load(struct agent *agent, int64_t scope_id, struct session_chai
         memcpy(chain->head, events[i].digest, 32);
     }
     return true;
+}
+
+bool agent_chain_load(struct agent *agent, int64_t scope_id, struct session_chain *chain)
+{
+    return load_below(agent, scope_id, UINT64_MAX, chain);
 }
 
 static void keep_event(struct agent *agent, int64_t scope_id, const struct signed_event *event,
@@ -80,12 +87,17 @@ void agent_chain_append(struct agent *agent, const struct profile_session *sessi
     agent->look_events = agent->look_events || type != EVENT_OPENED;
 }
 
+static bool is_mine(const struct agent *agent, const struct event *event)
+{
+    return memcmp(event->actor, agent->me.row.id, 32) == 0;
+}
+
 static const uint8_t *key_of(struct agent *agent, const struct profile_peer *peer,
                              const struct event *event)
 {
     if (event->type == EVENT_EXPIRED)
         return agent->me.row.root_key;
-    if (memcmp(event->actor, agent->me.row.id, 32) == 0)
+    if (is_mine(agent, event))
         return agent->me.ik_public;
     return peer->identity_key;
 }
@@ -126,6 +138,7 @@ enum err agent_chain_take(struct agent *agent, const struct profile_session *ses
 {
     struct session_chain chain;
     struct profile_event known;
+    uint64_t until = UINT64_MAX;
     uint8_t digest[32];
     enum err e;
 
@@ -140,17 +153,19 @@ enum err agent_chain_take(struct agent *agent, const struct profile_session *ses
         }
         if (known.stored)
             return ERR_CONFLICT;
-        /* Somebody was faster: what I wanted to say there is void. */
-        profile_events_drop(agent->store, session->session_id, out->seq);
+        until = out->seq;
     }
-    if (!agent_chain_load(agent, session->session_id, &chain))
+    if (!load_below(agent, session->session_id, until, &chain))
         return ERR_STATE;
     if (out->seq > chain.next_seq)
         return ERR_GAP;
     e = session_chain_append(&chain, event, agent->me.row.root_id, key_of(agent, peer, out), out);
-    if (e == ERR_OK)
-        keep_event(agent, session->session_id, event, out->seq, true);
-    return e;
+    if (e != ERR_OK)
+        return e;
+    if (until != UINT64_MAX) /* somebody was faster: what I wanted to say there is void */
+        profile_events_drop(agent->store, session->session_id, until);
+    keep_event(agent, session->session_id, event, out->seq, true);
+    return ERR_OK;
 }
 
 /* ------------------------------------------------------------------ EVENT */
@@ -163,7 +178,7 @@ static bool accept_frame(struct agent *agent, int64_t scope_id, const struct pro
         struct event event;
         struct profile_out row;
         if (event_parse(bytes_of(events[i].preimage, EVENT_SIZE), &event) != ERR_OK
-            || event.type != EVENT_ACCEPTED || memcmp(event.actor, agent->me.row.id, 32) != 0)
+            || event.type != EVENT_ACCEPTED || !is_mine(agent, &event))
             continue;
         return profile_out_at(agent->store, scope_id, 1, &row)
                && profile_out_frame(agent->store, row.outbox_id, frame);
@@ -236,6 +251,20 @@ static void take_events(struct agent *agent, const struct profile_session *sessi
     }
 }
 
+/* What the broker has where I wanted to say something.  If that changes nothing here, it is not of
+ * this chain, and to ask at once again would change nothing either. */
+static void conflicted(struct agent *agent, const struct profile_session *session,
+                       const struct wire_list *events)
+{
+    uint64_t before = profile_events_confirmed(agent->store, session->session_id);
+
+    take_events(agent, session, events);
+    if (profile_events_confirmed(agent->store, session->session_id) > before)
+        agent->look_events = true;
+    else
+        agent_look_later(agent, ++agent->event_failures, 0);
+}
+
 static bool has_ended(const struct profile_session *session)
 {
     return session->state > SESSION_ACTIVE && session->state != SESSION_BROKEN;
@@ -259,8 +288,7 @@ void agent_event_answer(struct agent *agent, const struct agent_asked *asked, en
     }
     log_event(LOG_INFO, "event.refused", "session=%s error=%s", log_id(session.id), err_name(code));
     if (code == ERR_CONFLICT && MESSAGE_HAS(message, events) && message->events.count > 0) {
-        take_events(agent, &session, &message->events);
-        agent->look_events = true;
+        conflicted(agent, &session, &message->events);
     } else if (code == ERR_SESSION_NOT_FOUND) {
         profile_events_stored(agent->store, asked->scope_id, INT64_MAX);
         agent_session_lost(agent, &session);
@@ -408,6 +436,24 @@ void agent_chain_doubt_ends(struct agent *agent)
     agent->look_events = true;
 }
 
+/* Is this how a session of that name between the peer and me began? */
+static bool founds(struct agent *agent, const uint8_t sid[static 16],
+                   const struct profile_peer *peer, const struct wire_event *event)
+{
+    struct signed_event taken = { bytes_of(event->preimage, EVENT_SIZE), event->sig, event->body };
+    struct session_chain chain = { 0 };
+    const uint8_t *me = agent->me.row.id;
+    struct event opened;
+
+    memcpy(chain.sid, sid, 16);
+    return event_parse(taken.preimage, &opened) == ERR_OK
+           && session_chain_append(&chain, &taken, agent->me.row.root_id,
+                                   key_of(agent, peer, &opened), &opened)
+                  == ERR_OK
+           && memcmp(chain.aid_a, is_mine(agent, &opened) ? me : peer->id, 32) == 0
+           && memcmp(chain.aid_b, is_mine(agent, &opened) ? peer->id : me, 32) == 0;
+}
+
 static void adopt(struct agent *agent, const struct agent_asked *asked,
                   const struct message *message)
 {
@@ -421,6 +467,7 @@ static void adopt(struct agent *agent, const struct agent_asked *asked,
 
     if (!profile_peer_find(agent->store, asked->aid, &peer) || !peer.known
         || profile_scope_find(agent->store, asked->scope, &scope) || !list_event(&reader, &event)
+        || !founds(agent, asked->scope, &peer, &event)
         || opened_body_parse(event.body, &opened) != ERR_OK
         || init0_parse(opened.init0, &init) != ERR_OK)
         return;
@@ -445,6 +492,12 @@ void agent_events_answer(struct agent *agent, const struct agent_asked *asked, e
     }
     if (agent_group_of(agent, asked->scope_id)) {
         agent_group_events_answer(agent, asked, code, message);
+        return;
+    }
+    if (asked->number && (err_retry(code) == RETRY_SAME || code == ERR_HELLO)) {
+        /* Not compared, so nothing may be sealed: as with SYNC, it is begun again. */
+        if (code != ERR_HELLO)
+            agent_link_event(agent, LINK_GONE);
         return;
     }
     if (profile_session_get(agent->store, asked->scope_id, &session)) {
