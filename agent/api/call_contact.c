@@ -281,6 +281,18 @@ static void give_session(struct call *call, const uint8_t sid[static 16])
         call_item(call, object_session(&session));
 }
 
+/* The broker, or this profile, must be put right first: nothing goes out by itself.  False: no. */
+static bool note_refused(struct call *call)
+{
+    struct failure failure;
+
+    if (call->offline || !call_link_refused(call, &failure))
+        return false;
+    call_note(call, "%s; the answer waits for that%s%s", failure.message,
+              *failure.hint ? "; next: " : "", failure.hint);
+    return true;
+}
+
 /* Whom the answer is for; what he asked may still lie at the broker.  False: not yet, or failed. */
 static bool find_asker(struct call *call, uint8_t aid[static 32])
 {
@@ -289,7 +301,7 @@ static bool find_asker(struct call *call, uint8_t aid[static 32])
 
     if (reach == REACH_WAITING || !call_find_peer(call, asked_peer(call), until, aid))
         return false;
-    if (reach == REACH_NOT && !call->offline)
+    if (reach == REACH_NOT && !call->offline && !note_refused(call))
         call_note(call, "the broker was not reached; the answer goes out by itself");
     return true;
 }
@@ -353,11 +365,13 @@ static void answer_group(struct call *call, const char *name, bool join)
         call_end(call, 0);
     } else if (call->offline || reach == REACH_NOT || call->now_ms >= until) {
         give_group(call, j->gid);
-        if (!call->offline) {
-            call_link_failure(call, &failure);
-            call_note(call, "%s", failure.message);
+        if (!note_refused(call)) {
+            if (!call->offline) {
+                call_link_failure(call, &failure);
+                call_note(call, "%s", failure.message);
+            }
+            call_note(call, "the answer goes out by itself");
         }
-        call_note(call, "the answer goes out by itself");
         call_end(call, 0);
     } else {
         call->wake_ms = until;

@@ -16,8 +16,9 @@
 #include "shared/base/clock.h"
 #include "shared/base/local.h"
 
-#define BUSY_MS 5000 /* an owner that does not answer for so long is told to the user */
-#define TRY_MS  10
+#define BUSY_MS      5000 /* an owner that does not answer for so long is told to the user */
+#define GIVES_WAY_MS 1000 /* so long at least: whoever owns it only to end takes less */
+#define TRY_MS       10
 
 /* ------------------------------------------------------------------ signals */
 
@@ -283,16 +284,23 @@ struct patience {
     uint64_t since_ms;
 };
 
+static bool time_is_up(const struct client *c)
+{
+    return clock_elapsed_ms() - c->started_ms >= c->call->timeout_ms;
+}
+
 /* An owner that does not serve gives way soon; each one gets its time. */
 static bool too_long(struct client *c, struct patience *patience)
 {
     char command[80];
+    uint64_t waited_ms;
     pid_t pid;
 
     profile_owner(c->profile, &pid, command);
     if (pid != patience->owner || patience->since_ms == 0)
         *patience = (struct patience){ pid, clock_elapsed_ms() };
-    if (clock_elapsed_ms() - patience->since_ms < BUSY_MS)
+    waited_ms = clock_elapsed_ms() - patience->since_ms;
+    if (waited_ms < GIVES_WAY_MS || (waited_ms < BUSY_MS && !time_is_up(c)))
         return false;
     failure_set(c->failure, 1, "profile_busy", "wait, or end that process",
                 "profile %s: in use by pid %d (%s), and it does not answer", c->profile->name,
@@ -400,6 +408,8 @@ int client_run(struct client *c, const struct client_call *call, struct failure 
     c->finished = false;
     c->exit = c->signal = 0;
     json_object_set_new(call->params, "skip", json_array());
+    find_owner(c);
+    c->started_ms = clock_elapsed_ms(); /* the broker is not to blame for whoever had the profile */
     while (!c->finished) {
         find_owner(c);
         if (c->finished)

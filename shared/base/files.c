@@ -22,6 +22,8 @@ static enum err err_of_errno(void)
     case EACCES:
     case EPERM:
         return ERR_UNSAFE;
+    case EROFS:
+        return ERR_READ_ONLY;
     case ENOSPC:
     case EDQUOT:
         return ERR_STORE_FULL;

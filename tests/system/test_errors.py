@@ -1,11 +1,13 @@
 """Every error of docs/cli.md section 6.2 that a command of the first stage can give: code, exit, form."""
 import base64
 import fcntl
+import json
 import os
 import shutil
 import socket
 import sqlite3
 import subprocess
+import threading
 
 import world
 from world import Clock, Skip, World, end, sent, test, wait_until
@@ -324,6 +326,40 @@ def busy():
             begin = w.sp(None, "__complete", "--", "-a", "builder", "send", "r")
             assert begin.out == b"" and begin.took < 2, begin
         w.sp("builder", "whoami")
+
+
+@test("errors: a profile that is held for longer than the command may take is named, not the broker (1)")
+def busy_for_longer():
+    with World() as w:
+        pair(w)
+        with open(os.path.join(w.profile("builder"), "lock"), "r+") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            for argv in (("status",), ("send", "reviewer", "x")):
+                held = w.json("builder", *argv, "-t", "1s", check=1)
+                assert held.error["code"] == "profile_busy" and 0.9 < held.took < 3, held
+                assert "profile builder" in held.error["message"], held
+        lock = open(os.path.join(w.profile("builder"), "lock"), "r+")
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        threading.Timer(0.7, lock.close).start()
+        status = w.json("builder", "status", "-t", "500ms")
+        assert status.took > 0.6 and status.one["connected"], status
+
+
+@test("errors: a profile that cannot be written to (1): the next step is said")
+def read_only():
+    with World() as w:
+        command = ["unshare", "-m"] if os.geteuid() == 0 else ["unshare", "-Urm"]
+        if subprocess.run([*command, "sh", "-c", "mount -t tmpfs none /mnt"], capture_output=True).returncode != 0:
+            raise Skip("no file system can be mounted here")
+        pair(w)
+        profile = w.profile("builder")
+        script = (f"mount --bind '{profile}' '{profile}' && mount -o remount,bind,ro '{profile}' && "
+                  f"exec sealpost -a builder whoami --json")
+        done = subprocess.run([*command, "sh", "-c", script], capture_output=True, timeout=60,
+                              env={**w.env, "PATH": world.BIN + ":" + w.env["PATH"]})
+        error = json.loads(done.stdout.splitlines()[-1])
+        assert done.returncode == 1 and error["code"] == "read_only", done
+        assert profile in error["message"] and error["hint"], error
 
 
 @test("errors: the broker does not know this agent's key (4)")

@@ -85,6 +85,9 @@ def rotate_all():
         assert w.json("builder", "recv", check=7).error["code"] == "profile_restored"
         assert w.json("builder", "rotate", "reviewer", check=7).error["code"] == "profile_restored"
         assert w.json("builder", "rotate", "--keys", check=7).error["code"] == "profile_restored"
+        for verb in ("accept", "reject"):
+            told = w.sp("builder", verb, "reviewer", check=None).err
+            assert b"by itself" not in told and b"sealpost rotate --all" in told, told
         w.sp("builder", "rotate", "--all", "-t", "2s")
         w.sp("reviewer", "recv")
         assert w.json("builder", "status").one["problems"] == []

@@ -14,6 +14,8 @@ static const struct {
     { ERR_LOCK_CONTENTION, 1, "profile_busy", "A2A_LOCK_CONTENTION" },
     { ERR_STORE, 1, "store_error", NULL },
     { ERR_STORE_FULL, 1, "disk_full", NULL },
+    { ERR_READ_ONLY, 1, "read_only", NULL },
+    { ERR_IO, 1, "store_error", NULL },
     { ERR_FILESYSTEM, 1, "bad_filesystem", NULL },
     { ERR_INTERNAL, 1, "internal", "A2A_INTERNAL" },
     { ERR_SCHEMA, 1, "internal", "A2A_SCHEMA" },
