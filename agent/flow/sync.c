@@ -288,6 +288,9 @@ void agent_sync_answer(struct agent *agent, const struct agent_asked *asked, enu
         return;
     }
     if (code != ERR_OK) {
+        struct agent_sender *sender = agent_sender_of(agent, asked->scope_id);
+        if (sender)
+            sender->advancing = false;
         log_event(LOG_WARN, "sync.refused", "error=%s", err_name(code));
         agent_link_event(agent, asked->scope_id ? LINK_AGAIN : LINK_GONE);
         return;

@@ -4,6 +4,7 @@
 #include <criterion/criterion.h>
 
 #include "agent/flow/chain.h"
+#include "agent/flow/sync.h"
 #include "agent/store/alarms.h"
 #include "agent/store/scopes.h"
 #include "shared/wire/limit.h"
@@ -342,6 +343,30 @@ Test(agent_outgoing, another_content_under_my_number_freezes_the_session)
     cr_expect_str_eq(alarm.code, "profile_restored");
     cr_expect_eq(row_at(&line, 2).outbox_id, 0,
                  "nothing of it is left to be sent under that number");
+    line_close(&line);
+}
+
+Test(agent_outgoing, a_statement_of_settled_numbers_that_is_refused_stops_nothing)
+{
+    struct line line;
+    struct agent *agent;
+    struct message error;
+    size_t at;
+
+    line_open(&line);
+    agent = line.lone.agent;
+    agent_store_begin(agent->store);
+    agent_sync_advance(agent, agent_sender_of(agent, line.scope_id), 1, 1);
+    cr_assert_eq(agent_store_commit(agent->store), ERR_OK);
+    at = lone_find(&line.lone, VERB_SYNC, 0);
+    cr_assert_lt(at, LONE_MAX);
+    error = message_error(&line.lone.sent[at].message, ERR_BUSY);
+    lone_hear(&line.lone, &error, NULL, 0);
+    cr_assert_eq(agent->link.state, STATE_GREETING, "it begins again");
+    agent->link.state = STATE_UP;
+    agent_sender_synced(agent, line.scope_id, 1);
+    say_times(&line, 1);
+    SENT(&line, "and goes on", 2, 0);
     line_close(&line);
 }
 
