@@ -108,6 +108,10 @@ void agent_group_keyless(struct agent *agent, struct agent_group *group)
         group->keyless_ms = agent_now(agent);
         group->key_asked_ms = agent_elapsed(agent) + LIMIT_KEY_ASK_MS;
     }
+    /* My own, drawn by a newer copy of this profile: nobody else has it to give. */
+    if (lacks && group->epoch_due_ms == 0 && agent_group_is_me(agent, group->chain.epoch_actor)
+        && !agent_group_wishes(agent, group, EVENT_GROUP_EPOCH))
+        agent_group_epoch_owe(agent, group, 0);
 }
 
 /* The chain behind the EPOCH of this number: the present one, or made for this. */
