@@ -64,3 +64,34 @@ def reader():
             assert bodies == [f"{place} 0", f"{place} 1"], (place, bodies)
             for message in ids:
                 delivered(w, message)
+
+
+@test("T19_crash: an owner killed while it makes a group; the group is there, once, and the next command goes on with it")
+def maker():
+    needs_test_build()
+    with World() as w:
+        w.init_broker()
+        w.start_broker()
+        w.join("builder", "reviewer")
+        for place in ("epoch.appended", "epoch.job"):
+            name = "of-" + place.replace(".", "-")
+            died = w.sp("builder", "group", "create", name, "reviewer", env=at(place), check=None)
+            assert died.code == KILLED, f"{place} is not reached: {died}"
+            goes_on(w, name)
+
+
+def goes_on(w, name):
+    again = w.json("builder", "group", "create", name, "reviewer", check=4)
+    assert again.error["code"] == "group_exists", again
+
+    def ready():
+        for who in ("reviewer", "builder"):
+            w.sp(who, "recv")
+        views = [w.json(who, "group").of("group") for who in ("builder", "reviewer")]
+        views = [[g for g in view if g["name"] == "+" + name] for view in views]
+        return (all(len(view) == 1 and view[0]["keyed"] and view[0]["pending"] == 0 for view in views)
+                and views[0][0]["head"] == views[1][0]["head"]
+                and [m["state"] for m in views[0][0]["members"]] == ["joined", "joined"])
+    wait_until(ready, f"both in +{name}")
+    w.sp("builder", "send", "+" + name, "made")
+    wait_until(lambda: w.bodies("reviewer") == ["made"], "reviewer reads it")

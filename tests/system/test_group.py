@@ -5,6 +5,7 @@ import os
 import shutil
 import sqlite3
 import subprocess
+import threading
 
 import objects
 from test_crash import KILLED, at, needs_test_build
@@ -267,7 +268,7 @@ def operator():
         assert w.ctl("groups", "#00000000", check=6).err
 
 
-@test("group: twenty messages and changes at once, killed in between, and all of it arrives once")
+@test("group: twenty messages at once, changes killed in between, and all of it arrives once")
 def storm():
     with World() as w:
         team(w)
@@ -281,11 +282,103 @@ def storm():
             killed = w.sp("builder", "group", "rekey", "team", env=at(place), check=None)
             assert killed.code == KILLED, killed
             settle(w, "builder", "reviewer", "tester")
-        w.sp("builder", "group", "remove", "team", "tester", "--yes", env=at("epoch.appended"), check=None)
+        killed = w.sp("builder", "group", "remove", "team", "tester", "--yes", env=at("epoch.appended"), check=None)
+        assert killed.code == KILLED, killed
         wait_until(lambda: w.sp("builder", "recv") and joined(w, "builder") == ["builder", "reviewer"], "it is removed")
         w.sp("builder", "send", "+team", "in the end")
         wait_until(lambda: w.bodies("reviewer") == ["in the end"], "reviewer has it")
         assert "in the end" not in w.bodies("tester")
+
+
+@test("group: messages, and changes of two admins, all at once: one chain, and each message arrives once, in order")
+def changes_at_once():
+    with World() as w:
+        team(w, "writer", "editor")
+        w.sp("builder", "group", "role", "team", "reviewer", "admin")
+        settle(w, "builder", "reviewer", "tester", "writer", "editor")
+        before = group(w, "builder")["epoch"]
+        start = threading.Barrier(4)
+        plans = {
+            "talk of builder": [("builder", "send", "+team", f"builder {i}") for i in range(8)],
+            "talk of tester": [("tester", "send", "+team", f"tester {i}") for i in range(8)],
+            "builder": [("builder", "group", "remove", "team", "writer", "--yes"), ("builder", "group", "rekey", "team"),
+                        ("builder", "group", "invite", "team", "writer"), ("builder", "group", "rekey", "team")],
+            "reviewer": [("reviewer", "group", "rekey", "team"), ("reviewer", "group", "remove", "team", "editor", "--yes"),
+                         ("reviewer", "group", "rekey", "team"), ("reviewer", "group", "invite", "team", "editor")],
+        }
+
+        def act(plan):
+            start.wait()
+            return [w.sp(*command, check=None) for command in plan]
+
+        with concurrent.futures.ThreadPoolExecutor(len(plans)) as pool:
+            results = [r for done in pool.map(act, plans.values()) for r in done]
+        assert all(r.code == 0 for r in results), [str(r) for r in results if r.code]
+        everybody = ("builder", "reviewer", "tester", "writer", "editor")
+        settle(w, *everybody)
+        assert joined(w, "tester") == sorted(everybody)
+        assert group(w, "tester")["epoch"] >= before + 6, group(w, "tester")
+        wait_until(lambda: all(w.sp(who, "outbox", "--flush", check=None).code == 0 for who in ("builder", "tester")),
+                   "all are stored")
+        said = {who: [f"{who} {i}" for i in range(8)] for who in ("builder", "tester")}
+        read = []
+        wait_until(lambda: read.extend(w.fetch("reviewer")) or len(read) >= 16, "the reviewer has all")
+        for who, bodies in said.items():
+            assert [m["body"] for m in read if m["from"] == who] == bodies, read
+        assert w.bodies("tester") == said["builder"] and w.bodies("builder") == said["tester"]
+        w.sp("writer", "send", "+team", "writer is back")
+        for who in ("builder", "reviewer", "tester", "editor"):
+            wait_until(lambda: "writer is back" in w.bodies(who), f"{who} reads it")
+
+
+@test("group: rekey tells how many keys wait until their member has answered first contact")
+def unanswered():
+    with World() as w:
+        team(w)
+        w.sp("builder", "group", "role", "team", "reviewer", "admin")
+        w.sp("reviewer", "recv")
+        # reviewer and tester have never spoken with each other
+        rekeyed = w.sp("reviewer", "group", "rekey", "team")
+        assert b"note: +team: 1 of the new keys waits until its member has accepted contact\n" in rekeyed.err, rekeyed
+        settle(w, "builder", "reviewer", "tester")
+        rekeyed = w.sp("reviewer", "group", "rekey", "team")
+        assert not rekeyed.err, rekeyed
+
+
+@test("group: thirty members in JSON: show names them all, trace tells who has signed")
+def thirty():
+    with World("quota/requests_open=100") as w:  # so that nobody waits for its title
+        others = [f"m{i:02}" for i in range(29)]
+        w.init_broker()
+        w.start_broker()
+        w.join("builder", *others)
+        everybody, last = ["builder", *others], others[-1]
+        w.sp("builder", "group", "create", "team", *others)
+        for who in others:  # one after the other, so that no JOINED is signed in vain
+            w.sp(who, "recv")
+        wait_until(lambda: w.sp("builder", "recv") and joined(w, "builder") == everybody and
+                   not group(w, "builder")["pending"], "all have joined, and their epoch has begun")
+        message, _ = sent(w.sp("builder", "send", "+team", "to all"))
+
+        def traced(count):
+            found = wait_until(lambda: (lambda t: t if t["delivered_to"] == count else None)(
+                w.json("builder", "trace", message).one), f"{count} have signed")
+            assert found["recipients"] == 29 and found["missing"] == others[count:], found
+            assert sorted(s["note"] for s in found["steps"] if s["state"] == "delivered") == others[:count], found
+            return found["state"]
+
+        assert traced(0) == "stored"
+        for who in others[:-1]:
+            wait_until(lambda: w.bodies(who) == ["to all"], f"{who} has the key, and reads")
+        assert traced(28) == "stored"
+        wait_until(lambda: w.bodies(last) == ["to all"], "the last reads")
+        assert traced(29) == "delivered"
+        shown = group(w, last)
+        assert [m["name"] for m in shown["members"]] == everybody, shown
+        assert [m["role"] for m in shown["members"]] == ["owner"] + ["member"] * 29, shown
+        assert [m["state"] for m in shown["members"]] == ["joined"] * 30, shown
+        assert len({m["fingerprint"] for m in shown["members"]}) == 30, shown
+        assert shown["members"] == group(w, "builder")["members"]
 
 
 @test("group: status --check tells of groups")
