@@ -9,7 +9,7 @@
 #include "shared/trust/group_chain.h"
 #include "shared/wire/limit.h"
 
-enum { EVENTS_A_MESSAGE = 16 };
+enum { EVENTS_A_MESSAGE = 16, KEY_MESSAGE = 200 /* makes the 486 B of a group_key's frame */ };
 
 static const uint8_t mailbox[16];
 
@@ -18,6 +18,9 @@ struct member {
     uint64_t received; /* highest number seen */
     uint64_t acks;     /* without an answer */
     bool hashes;       /* computes the digests of what it gets; the others know them */
+    uint64_t epochs;   /* EPOCH events that the channel brought, since joining */
+    uint64_t keys;     /* highest number of the session with the sender */
+    uint64_t told;     /* REMOVED events in the mailbox */
 };
 
 static struct group_chain chain;
@@ -29,6 +32,8 @@ static uint8_t (*digests)[32];
 static struct buf frame; /* sent again and again, only the number changes */
 static uint64_t next = 1, stored, end;
 static unsigned unanswered;
+static bool appended;           /* the EVENT of a removal was answered */
+static uint64_t keys_confirmed; /* receipts for keys that the sender has */
 
 /* ------------------------------------------------------------------ events */
 
@@ -177,7 +182,8 @@ static void answered(const struct incoming *in)
             load_fail("a frame was refused: %s", err_name((enum err)status));
     reader = list_read(&in->message.stored);
     while (list_stored(&reader, &of))
-        stored = of.seq;
+        if (memcmp(of.scope, chain.gid, 16) == 0)
+            stored = of.seq;
     unanswered--;
 }
 
@@ -188,6 +194,14 @@ static void seen(struct member *member, uint64_t seq)
     if (seq != member->received + 1 && member != &sender)
         load_fail("%s: got %" PRIu64 " after %" PRIu64, member->client.name, seq, member->received);
     member->received = seq;
+}
+
+static bool is_event(const struct wire_item *item, struct bytes bytes, enum event_type type)
+{
+    struct event event;
+
+    return item->kind == ITEM_EVENT && bytes.len >= EVENT_SIZE
+           && event_parse(bytes_of(bytes.at, EVENT_SIZE), &event) == ERR_OK && event.type == type;
 }
 
 /* The digest of an item, whatever it is. */
@@ -202,6 +216,7 @@ static void item_digest(struct member *member, const struct wire_item *item, str
         seen(member, item->seq);
         memcpy(out, item->digest, 32);
     } else if (item->kind >= ITEM_RECEIPT) {
+        member->epochs += is_event(item, bytes, EVENT_GROUP_EPOCH);
         crypto_hash_sha256(out, bytes.at, bytes.len);
     } else {
         uint64_t seq = get_u64(bytes.at + FRAME_FH_SIZE - 16);
@@ -258,18 +273,47 @@ static void settle(struct member *member, struct incoming *in)
     list_free(&receipts);
 }
 
+static void key_seen(void *ctx, uint64_t seq)
+{
+    struct member *member = ctx;
+
+    if (seq != member->keys + 1)
+        load_fail("%s: got key %" PRIu64 " after %" PRIu64, member->client.name, seq, member->keys);
+    member->keys = seq;
+}
+
+/* The same of a mailbox: keys, receipts for them, events of which it is the target. */
+static void settle_mailbox(struct member *member, struct incoming *in)
+{
+    struct list_reader reader = list_read(&in->message.items);
+    struct wire_item item;
+
+    for (size_t part = 1; list_item(&reader, &item); part += item.shape != ITEM_TOMBSTONE) {
+        if (item.shape == ITEM_TOMBSTONE)
+            load_fail("%s: a tombstone", member->client.name);
+        keys_confirmed += member == &sender && item.kind == ITEM_RECEIPT;
+        member->told += is_event(&item, incoming_part(in, part), EVENT_GROUP_REMOVED);
+    }
+    client_settle(&member->client, in, key_seen, member);
+    member->acks++;
+}
+
 static bool listen_to(struct member *member)
 {
     struct incoming in = { .parts = 0 };
     int n;
 
     for (n = 0; n < 8 && client_hear(&member->client, &in, 0); n++) {
-        if (in.message.verb == VERB_DELIVER)
+        if (in.message.verb == VERB_DELIVER && memcmp(in.message.stream, mailbox, 16) == 0)
+            settle_mailbox(member, &in);
+        else if (in.message.verb == VERB_DELIVER)
             settle(member, &in);
         else if (in.message.verb == VERB_ACK)
             member->acks--;
         else if (in.message.verb == VERB_SEND)
             answered(&in);
+        else if (in.message.verb == VERB_EVENT)
+            appended = true;
         incoming_close(&in);
     }
     return n;
@@ -368,6 +412,128 @@ static void phase_single(uint64_t frames)
            "-");
 }
 
+/* ------------------------------------------------------------------ removing */
+
+/* Until nothing comes any more: the events of joining are still on their way. */
+static void calm_down(void)
+{
+    for (uint64_t last = clock_elapsed_us(); clock_elapsed_us() - last < 1000000;) {
+        bool heard = listen_to(&sender);
+
+        for (unsigned i = 0; i < count; i++)
+            heard = listen_to(&members[i]) || heard;
+        if (heard)
+            last = clock_elapsed_us();
+    }
+}
+
+/* The next key for each of the first `n` members, as many as the window has room for. */
+static unsigned say_keys(unsigned from, unsigned n)
+{
+    static struct buf frames[BATCH];
+
+    while (from < n && unanswered < WINDOW_MESSAGES) {
+        struct message send = { .verb = VERB_SEND };
+        struct bytes parts[BATCH];
+        size_t batch = 0;
+
+        for (; batch < BATCH && from + batch < n; batch++) {
+            const struct member *member = &members[from + batch];
+
+            memcpy(sender.client.sid, member->client.sid, 16);
+            memcpy(sender.client.peer, member->client.aid, 32);
+            client_frame(&sender.client, FRAME_DATA, member->keys + 1, KEY_MESSAGE, &frames[batch]);
+            parts[batch] = buf_bytes(&frames[batch]);
+        }
+        if (!client_say(&sender.client, &send, parts, batch))
+            break;
+        from += (unsigned)batch;
+        unanswered++;
+    }
+    return from;
+}
+
+/* Do the first `n` all have so many epochs and keys up to that number? */
+static bool all_have(unsigned n, uint64_t epochs, uint64_t keys)
+{
+    for (unsigned i = 0; i < n; i++)
+        if (members[i].epochs < epochs || members[i].keys < keys)
+            return false;
+    return true;
+}
+
+static bool all_quiet(void)
+{
+    for (unsigned i = 0; i < count; i++)
+        if (members[i].acks)
+            return false;
+    return sender.acks == 0;
+}
+
+/* The last member goes: its events, and when they are stored the new secret to all who stay. */
+static void remove_last(void)
+{
+    const uint8_t reason = REMOVED_BY_ADMIN;
+    struct message message = { .verb = VERB_EVENT };
+    struct member *gone = &members[count - 1];
+    uint64_t epochs = members[0].epochs + 1, keys = members[0].keys + 1;
+    uint64_t start, stored_us, epoch_us = 0, all_us = 0, cpu = cpu_ms(), told = gone->told;
+    unsigned staying = count - 1, said = 0;
+
+    start = clock_elapsed_us();
+    appended = false;
+    keys_confirmed = 0;
+    event_add(EVENT_GROUP_REMOVED, &sender.client, &gone->client, bytes_of(&reason, 1));
+    add_epoch();
+    MESSAGE_SET(&message, events, list_of(&events));
+    if (!client_say(&sender.client, &message, NULL, 0))
+        load_fail("cannot send the events");
+    list_clear(&events);
+    event_count = 0;
+    while (!appended)
+        turn(true);
+    stored_us = clock_elapsed_us() - start;
+    while (!all_us || !all_quiet() || keys_confirmed < staying || gone->told == told) {
+        said = say_keys(said, staying);
+        turn(true);
+        if (!epoch_us && all_have(staying, epochs, 0))
+            epoch_us = clock_elapsed_us() - start;
+        if (!all_us && all_have(staying, epochs, keys))
+            all_us = clock_elapsed_us() - start;
+    }
+    printf("removed one of %u: stored %.0f ms, epoch with all %.0f ms, epoch and key with all %.0f "
+           "ms, acknowledged %.0f ms; broker %" PRIu64 " ms CPU   aim 2000\n",
+           count + 1, (double)stored_us / 1e3, (double)epoch_us / 1e3, (double)all_us / 1e3,
+           (double)(clock_elapsed_us() - start) / 1e3, cpu_ms() - cpu);
+    fflush(stdout);
+    client_disconnect(&gone->client);
+    count--;
+}
+
+static void sessions_open(void)
+{
+    for (unsigned i = 0; i < count; i++) {
+        client_connect(&members[i].client);
+        client_open_session(&sender.client, &members[i].client);
+        client_disconnect(&members[i].client);
+        members[i].keys = 1; /* the request was number 1 */
+    }
+}
+
+static void phase_remove(unsigned removals)
+{
+    for (unsigned i = 0; i < count; i++) {
+        client_connect(&members[i].client);
+        give_credit(&members[i].client);
+    }
+    give_credit(&sender.client);
+    calm_down();
+    for (unsigned i = 0; i < count; i++)
+        members[i].epochs = 0;
+    while (removals-- && count > 1)
+        remove_last();
+}
+
 static void join(struct member *member, const char *prefix, unsigned number, const char *invite)
 {
     char name[32];
@@ -376,7 +542,7 @@ static void join(struct member *member, const char *prefix, unsigned number, con
     client_join(&member->client, name, invite);
 }
 
-void group_phases(unsigned size, uint64_t frames, size_t body)
+void group_phases(unsigned size, unsigned removals, uint64_t frames, size_t body)
 {
     char(*texts)[INVITE_TEXT_SIZE] = mem_zeroed(size, sizeof *texts);
 
@@ -390,10 +556,19 @@ void group_phases(unsigned size, uint64_t frames, size_t body)
     for (unsigned i = 0; i < count; i++)
         join(&members[i], "member", i, texts[i]);
     client_connect(&sender.client);
+    if (removals)
+        sessions_open();
     group_open();
     client_disconnect(&sender.client);
     client_connect(&sender.client);
     frame_make(body);
+    if (removals) {
+        printf("a group of %u members, keys in frames of %zu B, window %d messages, credit %d\n",
+               count + 1, frame_size_for(KEY_MESSAGE), WINDOW_MESSAGES, CREDIT);
+        phase_remove(removals);
+        free(texts);
+        return;
+    }
     printf("a group of %u members, %" PRIu64
            " frames in each phase, bodies of %zu B in frames of %zu B, window %d, credit %d\n",
            count + 1, frames, body, frame.len, WINDOW_FRAMES, CREDIT);

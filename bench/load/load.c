@@ -1,12 +1,14 @@
 /*
  * load - a real broker process, CURVE, n producers and n consumers with frames of noise.
  *
- *     load [-b BUILD_DIR] [-d DIR] [-p PAIRS | -g MEMBERS] [-n FRAMES] [-s BODY] [-i IDLE]
+ *     load [-b BUILD_DIR] [-d DIR] [-p PAIRS | -g MEMBERS [-r REMOVALS]] [-n FRAMES] [-s BODY]
+ *          [-i IDLE]
  *
  * Four phases, each with its figures: stored for consumers that are away; drained by them; live,
  * all at once; and 500 messages a second for latency.  With -g one sender and a group of so many
- * members instead of pairs.  Everything runs on this machine: the figures
- * hold the load generator's own CPU, too, which bench/README.md says beside them.
+ * members instead of pairs, and with -r the removal of some of them.  Everything runs on this
+ * machine: the figures hold the load generator's own CPU, too, which bench/README.md says beside
+ * them.
  */
 #include <fcntl.h>
 #include <inttypes.h>
@@ -30,7 +32,7 @@ extern char **environ;
 
 struct options {
     const char *build, *dir;
-    unsigned pairs, idle, members;
+    unsigned pairs, idle, members, removals;
     uint64_t frames; /* of each producer, in each phase */
     size_t body;
 };
@@ -47,7 +49,7 @@ struct pair {
     uint64_t *sent_us; /* by number, of the latency phase */
 };
 
-static struct options options = { "build/release", NULL, 8, 0, 0, 50000, 300 };
+static struct options options = { "build/release", NULL, 8, 0, 0, 0, 50000, 300 };
 static pid_t broker;
 static struct pair pairs[PAIRS_MAX];
 
@@ -77,7 +79,8 @@ static void path_of(char *out, size_t size, const char *program)
 
 static const char quotas[]
     = "queue_frames = 10000000\n    queue_bytes = 64GiB\n    pair_frames = 1000000\n"
-      "    pair_bytes = 16GiB\n    send_per_s = 100000\n    send_burst = 100000\n";
+      "    pair_bytes = 16GiB\n    send_per_s = 100000\n    send_burst = 100000\n"
+      "    requests_open = 10000\n    prekeys_per_h = 100000\n";
 
 static void broker_start(void)
 {
@@ -539,17 +542,18 @@ static void arguments(int argc, char **argv)
 {
     uint64_t n;
 
-    for (int c; (c = getopt(argc, argv, "b:d:p:g:n:s:i:")) != -1;) {
+    for (int c; (c = getopt(argc, argv, "b:d:p:g:r:n:s:i:")) != -1;) {
         if (c == 'b' || c == 'd') {
             *(c == 'b' ? &options.build : &options.dir) = optarg;
             continue;
         }
         if (c == '?' || count_parse(&n, optarg) != ERR_OK)
-            load_fail(
-                "usage: load [-b BUILD_DIR] [-d DIR] [-p PAIRS | -g MEMBERS] [-n FRAMES] [-s BODY]"
-                " [-i IDLE]");
+            load_fail("usage: load [-b BUILD_DIR] [-d DIR] [-p PAIRS | -g MEMBERS [-r REMOVALS]]"
+                      " [-n FRAMES] [-s BODY] [-i IDLE]");
         if (c == 'g')
             options.members = (unsigned)n;
+        else if (c == 'r')
+            options.removals = (unsigned)n;
         else if (c == 'p')
             options.pairs = (unsigned)n;
         else if (c == 'n')
@@ -581,7 +585,7 @@ int main(int argc, char **argv)
     if (options.members) {
         printf("quotas: %s", quotas);
         report_flush();
-        group_phases(options.members, options.frames, options.body);
+        group_phases(options.members, options.removals, options.frames, options.body);
     } else {
         pair_phases();
     }

@@ -24,8 +24,9 @@ void give_credit(struct client *client);
 /*
  * One sender and `members` readers, `frames` frames with bodies of `body` bytes in each phase:
  * stored for members that are away, drained by all of them at once, and delivered while all are
- * there.
+ * there.  With `removals` instead: so many members are removed, one after the other, while all are
+ * there, each having a session with the sender that carries the new secret to it.
  */
-void group_phases(unsigned members, uint64_t frames, size_t body);
+void group_phases(unsigned members, unsigned removals, uint64_t frames, size_t body);
 
 #endif
