@@ -153,6 +153,7 @@ void client_join(struct client *client, const char *name, const char *text)
     if (invite_parse(text, now, &invite) != ERR_OK)
         load_fail("not an invite: %s", text);
     snprintf(client->name, sizeof client->name, "%s", name);
+    randombytes_buf(client->instance, sizeof client->instance);
     snprintf(client->endpoint, sizeof client->endpoint, "tcp://%s:%u", invite.host, invite.port);
     memcpy(client->broker_key, invite.server_curve_pk, 32);
     memcpy(client->root_id, invite.root_id, 32);
@@ -184,13 +185,11 @@ void client_connect(struct client *client)
 {
     struct message hello = { .verb = VERB_HELLO };
     struct incoming in = { .parts = 0 };
-    uint8_t instance[16];
 
-    randombytes_buf(instance, sizeof instance);
     MESSAGE_SET(&hello, ts, clock_now_ms());
     MESSAGE_SET(&hello, min, 1);
     MESSAGE_SET(&hello, version, 1);
-    MESSAGE_SET(&hello, instance, instance);
+    MESSAGE_SET(&hello, instance, client->instance);
     socket_new(client, &client->transport);
     client_ask(client, &hello, NULL, 0, &in);
     take_cursors(client, &in.message.streams);
@@ -345,9 +344,13 @@ static void empty_mailbox(struct client *client, size_t items)
         if (!count)
             load_fail("%s: nothing in the mailbox", client->name);
         client_settle(client, &in, NULL, NULL);
-        incoming_close(&in);
-        if (!client_hear(client, &in, 30000) || in.message.verb != VERB_ACK)
-            load_fail("%s: no answer to ACK", client->name);
+        do {
+            incoming_close(&in);
+            if (!client_hear(client, &in, 30000))
+                load_fail("%s: no answer to ACK", client->name);
+        } while (in.message.verb == VERB_NOTIFY);
+        if (in.message.verb != VERB_ACK)
+            load_fail("%s: %s in place of an ACK", client->name, verb_name(in.message.verb));
         incoming_close(&in);
         items -= count < items ? count : items;
     }

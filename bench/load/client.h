@@ -22,6 +22,7 @@ struct client {
     uint8_t broker_key[32], root_id[32];
     uint8_t ik[32], ik_secret[64], aid[32], card_hash[32];
     struct curve_keys transport;
+    uint8_t instance[16]; /* one for all its connections, as one process has */
     struct buf card;
     uint8_t card_sig[64];
     void *socket;
