@@ -126,8 +126,9 @@ static enum err give_group(struct call *call, const uint8_t gid[static 16])
 struct grouping {
     uint8_t gid[16];
     bool found, done;     /* the group is known; what was asked for is signed here */
-    uint8_t (*peers)[32]; /* owned */
-    size_t peer_count;
+    uint8_t (*peers)[32]; /* owned; each once */
+    const char **words;   /* owned, the words are not; what they were called */
+    size_t peer_count, read;
     size_t keys_waiting;  /* at the last progress … */
     uint64_t progress_ms; /* … which was then */
     uint64_t told_ms;
@@ -178,19 +179,33 @@ static void list_groups(struct call *call)
     call_end(call, 0);
 }
 
-/* Everybody who was named.  False: not yet, or failed. */
+static bool is_named(const struct grouping *g, const uint8_t aid[static 32])
+{
+    for (size_t i = 0; i < g->peer_count; i++)
+        if (memcmp(g->peers[i], aid, 32) == 0)
+            return true;
+    return false;
+}
+
+/* Everybody who was named, each once. False: not yet, or failed. */
 static bool find_peers(struct call *call, struct grouping *g)
 {
     json_t *list = json_object_get(call->params, "peers");
 
-    if (!g->peers)
+    if (!g->peers) {
         g->peers = mem_zeroed(json_array_size(list) + 1, sizeof *g->peers);
-    while (g->peer_count < json_array_size(list)) {
-        const char *peer = call_word(json_array_get(list, g->peer_count));
+        g->words = mem_zeroed(json_array_size(list) + 1, sizeof *g->words);
+    }
+    for (; g->read < json_array_size(list); g->read++) {
+        const char *peer = call_word(json_array_get(list, g->read));
+        uint8_t aid[32];
 
-        if (!call_find_peer(call, peer, call_deadline(call, NETWORK_MS), g->peers[g->peer_count]))
+        if (!call_find_peer(call, peer, call_deadline(call, NETWORK_MS), aid))
             return false;
-        g->peer_count++;
+        if (is_named(g, aid))
+            continue;
+        g->words[g->peer_count] = peer;
+        memcpy(g->peers[g->peer_count++], aid, 32);
     }
     return true;
 }
@@ -205,14 +220,15 @@ static uint8_t role_of(const struct call *call)
 }
 
 /* An error that is about one of those who were named. */
-static void fail_member(struct call *call, enum err e, size_t i)
+static void fail_member(struct call *call, enum err e, const char *peer)
 {
-    const char *peer = call_word(json_array_get(json_object_get(call->params, "peers"), i));
+    char hint[120];
 
+    snprintf(hint, sizeof hint, "sealpost group show %.64s", name_of(call));
     switch ((int)e) {
     case ERR_EXISTS:
-        call_fail_with(call, 4, "already_member", "sealpost group show NAME",
-                       "%.64s is in +%.64s already, or invited", peer, name_of(call));
+        call_fail_with(call, 4, "already_member", hint, "%.64s is in +%.64s already, or invited",
+                       peer, name_of(call));
         break;
     case ERR_KEY_CHANGED:
     case ERR_NOT_VERIFIED:
@@ -222,12 +238,30 @@ static void fail_member(struct call *call, enum err e, size_t i)
         call_fail_peer(call, e, peer);
         break;
     case ERR_UNKNOWN_AGENT:
-        call_fail_with(call, 6, "unknown_agent", "sealpost group show NAME",
-                       "%.64s is not in +%.64s", peer, name_of(call));
+        call_fail_with(call, 6, "unknown_agent", hint, "%.64s is not in +%.64s", peer,
+                       name_of(call));
         break;
     default:
         call_fail_group(call, e, name_of(call));
     }
+}
+
+/* Nothing is done if it cannot be done with all of them.  ERR_OK, or what is wrong with number *i.
+ */
+static enum err check_all(struct call *call, const struct grouping *g, size_t *i)
+{
+    enum err e = ERR_OK;
+
+    for (*i = 0; *i < g->peer_count; ++*i) {
+        if (is_action(call, "create") || is_action(call, "invite"))
+            e = agent_group_may_invite(call->agent, g->found ? g->gid : NULL, g->peers[*i]);
+        else if (is_action(call, "remove"))
+            e = agent_group_may_remove(call->agent, g->gid, g->peers[*i]);
+        if (e != ERR_OK)
+            return e;
+    }
+    *i = 0;
+    return ERR_OK;
 }
 
 static void create(struct call *call, struct grouping *g)
@@ -236,8 +270,14 @@ static void create(struct call *call, struct grouping *g)
                                          .strict = call_flag(call, "strict"),
                                          .invite = (const uint8_t(*)[32])g->peers,
                                          .invite_count = g->peer_count };
-    enum err e = agent_group_create(call->agent, &wanted, g->gid);
+    size_t i;
+    enum err e = check_all(call, g, &i);
 
+    if (e != ERR_OK) {
+        fail_member(call, e, g->words[i]);
+        return;
+    }
+    e = agent_group_create(call->agent, &wanted, g->gid);
     g->found = g->done = e == ERR_OK;
     if (e == ERR_EXISTS)
         call_fail_with(call, 4, "group_exists", "sealpost group", "there is a group +%.64s already",
@@ -251,9 +291,13 @@ static void create(struct call *call, struct grouping *g)
 static void act(struct call *call, struct grouping *g)
 {
     struct agent *agent = call->agent;
-    enum err e = ERR_OK;
-    size_t i = 0;
+    size_t i;
+    enum err e = check_all(call, g, &i);
 
+    if (e != ERR_OK) {
+        fail_member(call, e, g->words[i]);
+        return;
+    }
     if (is_action(call, "invite")) {
         for (; e == ERR_OK && i < g->peer_count; i++)
             e = agent_group_invite(agent, g->gid, g->peers[i], role_of(call));
@@ -273,7 +317,7 @@ static void act(struct call *call, struct grouping *g)
     }
     g->done = e == ERR_OK;
     if (e != ERR_OK && g->peer_count > 0)
-        fail_member(call, e, i);
+        fail_member(call, e, g->words[i]);
     else if (e == ERR_FORBIDDEN && is_action(call, "leave"))
         call_fail_with(call, 4, "not_an_admin", "sealpost group role NAME PEER owner",
                        "the owner of +%.64s hands it over first, or closes it", name_of(call));
@@ -422,6 +466,7 @@ static void group_stop(struct call *call)
     struct grouping *g = call->state;
 
     free(g->peers);
+    free(g->words);
 }
 
 const struct call_verb call_group = { .name = "group",

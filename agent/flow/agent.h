@@ -394,6 +394,11 @@ enum err agent_group_create(struct agent *agent, const struct group_create *crea
  * ERR_NOT_VERIFIED, ERR_BLOCKED, ERR_CERT_REVOKED. */
 enum err agent_group_invite(struct agent *agent, const uint8_t gid[static 16],
                             const uint8_t aid[static 32], uint8_t role);
+/* What the two would say of this one, and nothing is done.  `gid` NULL: of a group to be made. */
+enum err agent_group_may_invite(struct agent *agent, const uint8_t *gid,
+                                const uint8_t aid[static 32]);
+enum err agent_group_may_remove(struct agent *agent, const uint8_t gid[static 16],
+                                const uint8_t aid[static 32]);
 /* Members and invited ones, with one new epoch behind them.  ERR_UNKNOWN_AGENT: not in the group;
  * nothing was done. */
 enum err agent_group_remove(struct agent *agent, const uint8_t gid[static 16],

@@ -168,18 +168,39 @@ enum err agent_group_create(struct agent *agent, const struct group_create *crea
     return leave(agent, ERR_OK);
 }
 
+static enum err may_invite_into(struct agent *agent, const struct agent_group *group,
+                                const uint8_t aid[static 32])
+{
+    const struct group_member *target = group_member_find(&group->chain, aid);
+
+    if (target && (target->joined || target->expires_ms > agent_now(agent)))
+        return ERR_EXISTS;
+    return may_invite(agent, aid);
+}
+
+enum err agent_group_may_invite(struct agent *agent, const uint8_t *gid,
+                                const uint8_t aid[static 32])
+{
+    struct agent_group *group;
+    enum err e = ERR_OK;
+
+    if (gid)
+        e = enter_as(agent, gid, ROLE_MEMBER, &group);
+    else
+        agent_enter(agent);
+    if (e == ERR_OK)
+        e = gid ? may_invite_into(agent, group, aid) : may_invite(agent, aid);
+    return e == ERR_OK ? agent_leave(agent) : leave(agent, e);
+}
+
 enum err agent_group_invite(struct agent *agent, const uint8_t gid[static 16],
                             const uint8_t aid[static 32], uint8_t role)
 {
     struct agent_group *group;
-    const struct group_member *target;
     enum err e = enter_as(agent, gid, ROLE_MEMBER, &group);
 
     if (e == ERR_OK)
-        e = may_invite(agent, aid);
-    target = e == ERR_OK ? group_member_find(&group->chain, aid) : NULL;
-    if (target && (target->joined || target->expires_ms > agent_now(agent)))
-        e = ERR_EXISTS;
+        e = may_invite_into(agent, group, aid);
     if (e == ERR_OK)
         e = invite(agent, group, aid, role);
     return leave(agent, e);
@@ -200,6 +221,17 @@ static enum err may_remove(struct agent *agent, const struct agent_group *group,
     return !target->joined || target->role < me->role || profile_log_revoked(agent->store, aid)
                ? ERR_OK
                : ERR_FORBIDDEN;
+}
+
+enum err agent_group_may_remove(struct agent *agent, const uint8_t gid[static 16],
+                                const uint8_t aid[static 32])
+{
+    struct agent_group *group;
+    enum err e = enter_as(agent, gid, ROLE_ADMIN, &group);
+
+    if (e == ERR_OK)
+        e = may_remove(agent, group, aid);
+    return e == ERR_OK ? agent_leave(agent) : leave(agent, e);
 }
 
 /* Fifteen and an EPOCH are what one EVENT holds; only the last epoch's keys are handed out. */
